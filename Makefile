@@ -1,0 +1,50 @@
+# Everything that a person does with this tree. `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := locks/requirements.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## Print this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The lock is a constraints file: pip takes a CPU build of torch where the machine's own
+# configuration offers one, and then nothing of CUDA is resolved.
+$(BIN)/.runtime: pyproject.toml $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "graviton-agent needs Python 3.11 or later; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint $(LOCK) --editable '.[torch]'
+	@touch $@
+
+$(BIN)/.test: $(BIN)/.runtime
+	$(BIN)/python -m pip install --quiet --constraint $(LOCK) --editable '.[torch,test]'
+	@touch $@
+
+.PHONY: calibrate
+calibrate: $(BIN)/.runtime ## Calibrate the tutorial's model on this machine with real PyTorch.
+	@$(BIN)/graviton-agent calibrate $(ARGS)
+
+.PHONY: test
+test: $(BIN)/.test ## Lint, types and the whole default test suite.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+.PHONY: check
+check: $(BIN)/.test ## Lint and types only: seconds.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(BIN)/.test ## Format the sources.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: clean
+clean: ## Remove what the commands above made.
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,7 @@
+"""Runs the command line as `python -m graviton_agent`."""
+
+import sys
+
+from graviton_agent.cli.main import main
+
+sys.exit(main())

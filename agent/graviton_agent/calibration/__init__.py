@@ -1,0 +1,1 @@
+"""Measuring and deciding: the worker, trials, schedule, noise, statistics and the decision."""

@@ -1,0 +1,88 @@
+"""The command line: registers the commands, and turns every failure into one line and an exit code.
+
+Command files import nothing heavy at module level, so that `detect` starts as fast as typer itself.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from graviton_agent import __version__
+from graviton_agent.cli.detect import detect
+from graviton_agent.errors import AgentError, ExitCode
+
+app = typer.Typer(
+    name="graviton-agent",
+    help="Measures which PyTorch CPU settings win on this host, and hands them to its systemd services.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("detect")(detect)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. Like KeyboardInterrupt it is no Exception, so that nothing swallows it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code. This is the only place that prints errors."""
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        result = app(args=arguments, prog_name="graviton-agent", standalone_mode=False)
+        sys.stdout.flush()
+    except AgentError as error:
+        return _fail(error.message, error.hint, error.exit_code)
+    except typer.TyperException as error:
+        hint = "graviton-agent --help lists the commands, graviton-agent COMMAND --help their options"
+        return _fail(error.format_message(), hint, ExitCode(error.exit_code))
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", None, ExitCode.INTERRUPTED)
+    except Terminated:
+        return _fail("terminated", None, ExitCode.TERMINATED)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong, and nobody is left to tell.
+        sys.stdout = None  # type: ignore[assignment]
+        return ExitCode.OK
+    except OSError as error:
+        return _fail(_describe(error), None, ExitCode.FAILED)
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _raise_terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def _describe(error: OSError) -> str:
+    """What the operating system refused, and on which file."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+def _fail(message: str, hint: str | None, code: ExitCode) -> ExitCode:
+    """Prints the two lines that a failure is worth."""
+    sys.stderr.write(f"graviton-agent: {message}\n")
+    if hint:
+        sys.stderr.write(f"hint: {hint}\n")
+    return code
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"graviton-agent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+    del version

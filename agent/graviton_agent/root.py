@@ -1,0 +1,84 @@
+"""The one door to /proc and /sys, which tests and `--root` can move to another machine's tree."""
+
+import os
+import stat
+from pathlib import Path
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Root:
+    """A file system tree that stands for a machine.
+
+    Reads never raise for what a machine may lack or what firmware may get wrong: a file that is absent,
+    unreadable, not a regular file, or outside the tree (a link that points away from it) reads as None.
+    """
+
+    def __init__(self, path: str | Path = "/") -> None:
+        self.path = Path(path)
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether the tree is the running system's own, so that uname and sysconf describe it."""
+        return self.path == Path("/")
+
+    def read_bytes(self, name: str, *, limit: int = 64 * KIB) -> bytes | None:
+        """Reads at most `limit` bytes of the regular file at `name`, a path relative to the root."""
+        try:
+            target = self._inside(name)
+            # O_NONBLOCK: a FIFO planted in somebody else's tree must not hang the reader.
+            descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError):
+            return None
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            return self._read_whole(descriptor, limit)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+
+    def read_text(self, name: str, *, limit: int = 64 * KIB) -> str | None:
+        """Reads as text; bytes that are not UTF-8 become U+FFFD, for firmware strings are hostile."""
+        raw = self.read_bytes(name, limit=limit)
+        return None if raw is None else raw.decode("utf-8", errors="replace")
+
+    def read_line(self, name: str) -> str | None:
+        """Reads a one-value file such as those of sysfs, without blanks at its ends; None if it is empty."""
+        text = self.read_text(name, limit=4 * KIB)
+        return (text.strip(" \t\r\n\x00") or None) if text is not None else None
+
+    def read_int(self, name: str) -> int | None:
+        """Reads a one-value file as a decimal number; None if it is anything else."""
+        line = self.read_line(name)
+        # str.isdecimal admits other scripts' digits, and int() a sign and underscores: sysfs has neither.
+        return int(line) if line is not None and line.isascii() and line.isdecimal() else None
+
+    def entries(self, name: str, *, limit: int = 65536) -> tuple[str, ...]:
+        """The sorted names in the folder at `name`, at most `limit` of them; empty if there is none."""
+        try:
+            with os.scandir(self._inside(name)) as found:
+                names = [entry.name for entry, _ in zip(found, range(limit), strict=False)]
+        except (OSError, ValueError):
+            return ()
+        return tuple(sorted(names))
+
+    def _inside(self, name: str) -> str:
+        """The real path of `name`, or ValueError where a link leads out of the tree."""
+        root = os.path.realpath(self.path)
+        target = os.path.realpath(os.path.join(root, name))  # noqa: PTH118 - pathlib has no realpath of strings
+        if self.is_this_machine or target == root or target.startswith(root + os.sep):
+            return target
+        raise ValueError(name)
+
+    @staticmethod
+    def _read_whole(descriptor: int, limit: int) -> bytes:
+        """Reads up to `limit` bytes: files of /proc come in pieces."""
+        pieces: list[bytes] = []
+        left = limit
+        while left > 0 and (piece := os.read(descriptor, left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)

@@ -1,0 +1,1 @@
+"""The catalogue of settings: one file per setting, and the list of them."""
