@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("terminated", None, ExitCode.TERMINATED)
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing is wrong, and nobody is left to tell.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return ExitCode.OK
     except OSError as error:
         return _fail(_describe(error), None, ExitCode.FAILED)
