@@ -110,8 +110,10 @@ def judge(
         return None
     found = estimate(log_ratios, rules, prior_sd)
     for look in rules.looks:
-        if look.pairs == found.pairs and found.lower(look.alpha * share) > 0 and (
-            found.mean >= rules.minimum_gain
+        if (
+            look.pairs == found.pairs
+            and found.lower(look.alpha * share) > 0
+            and (found.mean >= rules.minimum_gain)
         ):
             return Verdict.ADOPT, f"faster in {found.pairs} pairs of fresh processes"
     if found.pairs >= rules.futility_from and found.upper(rules.futility_alpha) < rules.minimum_gain:
@@ -124,8 +126,7 @@ def judge(
     if found.pairs >= rules.futility_from and not _has_power(found, remaining[-1], rules, share):
         return (
             Verdict.TOO_NOISY,
-            f"pairs differ by {found.sd:.1%} among themselves: {remaining[-1].pairs} of them would not "
-            f"show a gain of {max(rules.wanted_gain, found.mean):.0%}",
+            f"pairs differ by {found.sd:.1%} among themselves, so that {remaining[-1].pairs} can't show a gain",
         )
     return None
 
@@ -249,7 +250,9 @@ class Confirmer:
                 getattr(pair.candidate_memory, what) - getattr(pair.default_memory, what) for pair in pairs
             )
             if excess > margin:
-                return f"needs {excess / 1e6:.0f} MB more memory than the default ({margin / 1e6:.0f} allowed)"
+                return (
+                    f"needs {excess / 1e6:.0f} MB more memory than the default ({margin / 1e6:.0f} allowed)"
+                )
         return None
 
     def _harm(self, pairs: Sequence[Pair]) -> str | None:
@@ -291,7 +294,6 @@ def _case_pair(case: Case, measured: Round) -> CasePair:
 
 def _mix_log_ratio(workload: Workload, rounds: dict[Case, Round]) -> float:
     default, candidate = (
-        math.fsum(case.weight * rounds[case].nanoseconds(cell) for case in workload.cases)
-        for cell in (0, 1)
+        math.fsum(case.weight * rounds[case].nanoseconds(cell) for case in workload.cases) for cell in (0, 1)
     )
     return math.log(default / candidate)

@@ -80,6 +80,9 @@ def make_plan(
     """Sorts the catalogue into what to try and what to leave alone.
 
     Args:
+        host: where it is measured.
+        torch: what the unit's interpreter loads.
+        workload: what stands for the unit's inference.
         only: names of the settings to try; None is all.
         forbidden: names of settings that the operator refuses.
         held: variables that the unit gets from elsewhere, with their values: the operator wins.
@@ -90,7 +93,9 @@ def make_plan(
     choices: list[tuple[Setting, tuple[str, ...]]] = []
     left: list[LeftAlone] = []
     for setting in CATALOGUE:
-        reason = _why_not(setting, host, torch, only, forbidden, held, fixed_threads)
+        reason = _why_not(
+            setting, host, torch, only=only, forbidden=forbidden, held=held, fixed_threads=fixed_threads
+        )
         values = () if reason else setting.candidates(host, torch, workload)
         if values:
             choices.append((setting, values))
@@ -114,6 +119,7 @@ def _why_not(
     setting: Setting,
     host: Host,
     torch: TorchBuild,
+    *,
     only: frozenset[str] | None,
     forbidden: frozenset[str],
     held: Mapping[str, str],

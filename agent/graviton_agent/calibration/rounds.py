@@ -69,9 +69,7 @@ class Rounds:
         wanted = math.ceil(self._rules.block_seconds * NANOSECONDS / max(shortest_ns, 1.0))
         return max(self._rules.minimum_iterations, wanted)
 
-    def measure(
-        self, cells: Sequence[Cell], case: Case, shortest_ns: float, *, mirrored: bool
-    ) -> Round:
+    def measure(self, cells: Sequence[Cell], case: Case, shortest_ns: float, *, mirrored: bool) -> Round:
         """Measures one case on every cell, in random order.
 
         Args:

@@ -193,7 +193,7 @@ class Screener:
         with self._journal.trials_of("screening", specs) as trials:
             if first_look:
                 self._prove(trials)
-            living = {}
+            living: dict[Configuration, RecordedTrial] = {}
             for trial in trials:
                 living.setdefault(self._living(trial.spec.configuration), trial)
             # With every lever dead both trials are the default, and one of them is enough.
