@@ -36,7 +36,7 @@ class TorchBuild:
     """torch.backends.cpu.get_cpu_capability(), such as "SVE256"; "unknown" where torch has no such call."""
     default_threads: int
     """torch.get_num_threads() with no variable set, under the probe's CPU mask."""
-    variables: frozenset[str]
+    variables: tuple[str, ...]
     """Which of the variables that were asked for occur in the build's libraries at all."""
     configuration: str
     """torch.__config__.show(), whole."""
