@@ -89,7 +89,8 @@ def _verdict(record: Record) -> str:
     decision = record.decision
     match decision.outcome:
         case Outcome.CHANGE:
-            words = f"Change: {_gain(decision.gain, decision.gain_interval)} for the whole mix. {decision.reason}."
+            gain = _gain(decision.gain, decision.gain_interval)
+            words = f"Change: {gain} for the whole mix. {decision.reason}."
         case Outcome.KEEP:
             words = f"Keep the default: {decision.reason}."
         case Outcome.INCONCLUSIVE:
