@@ -31,9 +31,9 @@ BLAS_LIBRARIES = (("nvpl_blas", "nvpl"), ("openblas", "openblas"), ("mkl_", "mkl
 
 def probe(
     interpreter: str,
+    markers: Iterable[str] = (),
     *,
-    environment: Mapping[str, str],
-    variables: Iterable[str] = (),
+    environment: Mapping[str, str] | None = None,
     seconds: float = 120.0,
     launcher: Launcher | None = None,
 ) -> TorchBuild:
@@ -42,20 +42,21 @@ def probe(
     Args:
         interpreter: a path, or a name to be looked up in PATH. It is never resolved further: a venv's python
             is a link to the system's, and finds its packages by its own place.
-        environment: what the interpreter starts with, less what steers torch.
-        variables: names to be looked for in the libraries.
+        markers: strings to be looked for among the constants of torch's libraries.
+        environment: what the interpreter starts with, less what steers torch; None is this process's own.
         seconds: how long starting Python and importing torch may take together, from a cold disk.
         launcher: how it is started; as a plain child unless told otherwise.
 
     Raises InterpreterError.
     """
-    path = _find(interpreter, environment)
+    base = os.environ if environment is None else environment
+    path = _find(interpreter, base)
     try:
-        worker = Worker.start(launcher or PlainLauncher(), path, worker_environment(environment, {}, DEFAULT))
+        worker = Worker.start(launcher or PlainLauncher(), path, worker_environment(base, {}, DEFAULT))
     except OSError as error:
         raise InterpreterError(f"{path} can't be run ({error.strerror})", hint=NAME_ANOTHER) from None
     try:
-        worker.send("probe", variables=sorted(variables))
+        worker.send("probe", markers=sorted(markers))
         (answer,) = exchange([worker], ProbeAnswer, seconds)
     except WorkerError as failure:
         _explain(path, worker, failure)
@@ -132,7 +133,7 @@ def _build(path: str, python: str, answer: ProbeAnswer) -> TorchBuild:
         bf16_hardware=answer.bf16,
         cpu_capability=answer.cpu_capability or "unknown",
         default_threads=answer.threads,
-        variables=frozenset(answer.variables),
+        variables=answer.markers,
         configuration=answer.configuration,
     )
 

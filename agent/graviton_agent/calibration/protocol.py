@@ -143,7 +143,7 @@ class ProbeAnswer(Answer):
     bf16: bool | None
     cpu_capability: Annotated[str, Field(max_length=64)] | None
     threads: Positive
-    variables: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=1024)]
+    markers: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=1024)]
 
 
 A = TypeVar("A", bound=Answer)

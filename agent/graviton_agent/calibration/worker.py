@@ -253,7 +253,7 @@ class Worker:
             "anon_huge": kilobytes("/proc/self/smaps_rollup").get("AnonHugePages", 0),
         }
 
-    def probe(self, variables: Sequence[str]) -> Dict[str, Any]:
+    def probe(self, markers: Sequence[str]) -> Dict[str, Any]:
         """The facts of this interpreter's torch."""
         self.start_torch()
         torch = self.torch
@@ -269,12 +269,12 @@ class Worker:
             "acl_version": first_match(libraries, rb"arm_compute_version=v?([0-9][0-9.]*)"),
             "openblas_version": first_match(libraries, rb"OpenBLAS ([0-9]+\.[0-9.]+)"),
             "libraries": [library.name for library in libraries],
-            "mimalloc": any(library.contains(b"mimalloc") for library in c10) if c10 else None,
+            "mimalloc": any(library.contains("mimalloc") for library in c10) if c10 else None,
             "huge_pages": self.huge_pages(),
             "bf16": attempt(lambda: bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())),
             "cpu_capability": attempt(lambda: str(torch.backends.cpu.get_cpu_capability())),
             "threads": self.threads,
-            "variables": [name for name in variables if any(library.reads(name) for library in libraries)],
+            "markers": [marker for marker in markers if any(one.contains(marker) for one in libraries)],
         }
 
     # What the commands are made of.
@@ -495,19 +495,9 @@ class Library:
             self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.start, self.end = constants(self.bytes)
 
-    def contains(self, text: bytes) -> bool:
+    def contains(self, text: str) -> bool:
         """Whether the constants contain this text."""
-        return self.bytes.find(text, self.start, self.end) >= 0
-
-    def reads(self, variable: str) -> bool:
-        """Whether a variable's name occurs, or the part of it that is no prefix added at run time.
-
-        oneDNN adds its two prefixes at run time, and mimalloc its own to the name of an option.
-        """
-        name = re.sub("^(ONEDNN|DNNL)_", "", variable)
-        if name.startswith("MIMALLOC_"):
-            name = name[len("MIMALLOC_") :].lower()
-        return self.contains(name.encode("ascii") + b"\0")
+        return self.bytes.find(text.encode(), self.start, self.end) >= 0
 
 
 def first_match(libraries: Sequence[Library], pattern: bytes) -> Optional[str]:
