@@ -1,0 +1,88 @@
+"""Reads the CPU and memory limits of a control group, by version 2 of the interface and by version 1.
+
+A limit holds for all groups below, so every group up to the root counts, and the smallest limit wins. That
+covers containers too: there version 1 shows the host's path, which doesn't exist inside, while the
+container's own group is mounted as the root [torvalds/linux Documentation/admin-guide/cgroup-v2.rst].
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from graviton_agent.host.cpulist import parse_cpu_list
+from graviton_agent.root import Root
+
+_MOUNT = "sys/fs/cgroup"
+_NO_LIMIT = 1 << 62
+"""Bytes. Version 1 says "no limit" with the largest multiple of the page size below 2**63."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a control group may use; None where nothing limits it."""
+
+    cpu_quota: float | None
+    """CPUs: CPU time that the group may use, per time."""
+    cpus: tuple[int, ...] | None
+    """The CPUs that the group may run on."""
+    memory: int | None
+    """Bytes, above which the kernel throttles the group (memory.high) or kills in it (memory.max)."""
+
+
+def own_cgroups(root: Root) -> dict[str, str]:
+    """This process's group for every controller of version 1, and under "" its group of version 2."""
+    groups: dict[str, str] = {}
+    for line in (root.read_text("proc/self/cgroup") or "").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if colon:
+            groups.update(dict.fromkeys(controllers.split(","), path))
+    return groups
+
+
+def read_limits(root: Root, group: str | Mapping[str, str]) -> Limits:
+    """The limits of a group, given as one path ("/system.slice/app.service") or as one per controller.
+
+    A group that doesn't exist, because its unit isn't running, has the limits of those above it.
+    """
+
+    def folders(mount: str, controller: str) -> Iterator[str]:
+        path = group if isinstance(group, str) else group.get(controller, "/")
+        return (f"{_MOUNT}/{mount}{level}" for level in _levels(path))
+
+    quotas, memories, cpusets = [], [], []
+    for folder in (*folders("", ""), *folders("unified", "")):
+        quotas.append(_quota(*(root.read_line(f"{folder}/cpu.max") or "").split()[:2]))
+        memories += [root.read_int(f"{folder}/memory.max"), root.read_int(f"{folder}/memory.high")]
+        cpusets.append(root.read_text(f"{folder}/cpuset.cpus.effective"))
+    for folder in folders("cpu", "cpu"):
+        quotas.append(
+            _quota(*(root.read_line(f"{folder}/cpu.cfs_{name}_us") or "" for name in ("quota", "period")))
+        )
+    for folder in folders("memory", "memory"):
+        memories.append(root.read_int(f"{folder}/memory.limit_in_bytes"))
+    for folder in folders("cpuset", "cpuset"):
+        cpusets.append(
+            root.read_text(f"{folder}/cpuset.effective_cpus") or root.read_text(f"{folder}/cpuset.cpus")
+        )
+
+    allowed = [set(cpus) for text in cpusets if text and (cpus := parse_cpu_list(text))]
+    return Limits(
+        cpu_quota=min((quota for quota in quotas if quota is not None), default=None),
+        cpus=tuple(sorted(set.intersection(*allowed))) if allowed else None,
+        memory=min((limit for limit in memories if limit is not None and limit < _NO_LIMIT), default=None),
+    )
+
+
+def _levels(path: str) -> Iterator[str]:
+    """The group itself, then those above it, to the root: "/a/b", "/a", ""."""
+    # A process outside its namespace's root has ".." in its path, and a group that can't be seen.
+    parts = [] if ".." in path.split("/") else [part for part in path.split("/") if part]
+    for depth in range(len(parts), -1, -1):
+        yield "".join(f"/{part}" for part in parts[:depth])
+
+
+def _quota(allowed: str = "", period: str = "") -> float | None:
+    """CPUs, from two times in microseconds; None for "max", "-1" and anything that isn't a quota."""
+    if not (allowed.isascii() and allowed.isdecimal() and period.isascii() and period.isdecimal()):
+        return None
+    return int(allowed) / int(period) if int(allowed) and int(period) else None

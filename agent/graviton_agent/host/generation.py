@@ -1,0 +1,242 @@
+"""Says which Graviton a machine is: facts in; verdict, reason and evidence out.
+
+The rule, and why every part of it is needed, stands in docs/detection.md.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from graviton_agent.host.cores import GravitonCore, Midr
+from graviton_agent.host.cpuinfo import CpuInfo, Layout
+from graviton_agent.host.dmi import DMI_FOLDER, DMI_TABLE, Dmi
+from graviton_agent.host.families import InstanceType, parse_instance_type
+
+_EC2 = "Amazon EC2"
+_SMBIOS_GRAVITON = re.compile(r"\bAWS Graviton([0-9]{1,3})")
+_HYPERVISORS = ("qemu", "kvm", "red hat", "openstack", "xen", "bochs", "bhyve", "cloud hypervisor")
+"""How vendors begin that name a hypervisor and hide the hardware, which may be a Graviton .metal host."""
+
+
+class Verdict(StrEnum):
+    """What the machine is."""
+
+    GRAVITON = "graviton"
+    OTHER = "other"
+    """Certainly something else."""
+    UNKNOWN = "unknown"
+    """Can't be told."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One fact that was looked at."""
+
+    source: str
+    """Where it stands."""
+    value: str | None
+    """What stands there; None if nothing does."""
+    says: str
+    """What follows from it."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the verdict may depend on."""
+
+    cpuinfo: CpuInfo
+    dmi: Dmi
+    board: str | None
+    """The board's name by the device tree or the end of cpuinfo."""
+    machine: str | None
+    """The running system's name for its architecture (uname -m); None for another machine's tree."""
+
+    @property
+    def is_ec2(self) -> bool:
+        """Whether the firmware calls itself EC2's."""
+        return self.dmi.sys_vendor == _EC2
+
+    @property
+    def instance_type(self) -> InstanceType | None:
+        """The instance type, where EC2 names it."""
+        return parse_instance_type(self.dmi.product_name) if self.is_ec2 and self.dmi.product_name else None
+
+    @property
+    def smbios_generations(self) -> frozenset[int]:
+        """The generations that the SMBIOS processor structures name."""
+        return frozenset(
+            int(match[1]) for text in self.dmi.processors for match in _SMBIOS_GRAVITON.finditer(text)
+        )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The verdict and the sentence that a person reads."""
+
+    verdict: Verdict
+    reason: str
+    generation: int | None = None
+    product: str | None = None
+
+
+def identify(facts: Facts) -> Identity:
+    """Applies the rule: what is certainly something else, then what can't be told, and what is left is a Graviton."""
+    if reason := _why_certainly_not(facts):
+        return Identity(Verdict.OTHER, reason)
+    core = _the_core(facts)
+    if isinstance(core, str):
+        return Identity(Verdict.UNKNOWN, core)
+    instance = _the_instance(facts, core)
+    if isinstance(instance, str):
+        return Identity(Verdict.UNKNOWN, instance)
+    return Identity(
+        Verdict.GRAVITON,
+        f"EC2's firmware names a {instance.name}, a family with {instance.product}, "
+        f"and {_count(facts.cpuinfo)} have the core of Graviton{core.generation}, {core.name}.",
+        generation=core.generation,
+        product=instance.product,
+    )
+
+
+def _why_certainly_not(facts: Facts) -> str | None:
+    """The reason why this can't be a Graviton; None if it may be one."""
+    cpuinfo, vendor = facts.cpuinfo, facts.dmi.sys_vendor
+    if cpuinfo.layout is Layout.X86:
+        return f"The CPUs are x86 ({cpuinfo.model_name or 'no model name'}), and every Graviton is Arm."
+    if cpuinfo.layout is None and not _is_arm(facts.machine):
+        return f"The machine is {facts.machine}, and every Graviton is Arm."
+    if facts.instance_type and facts.instance_type.has_nvidia_cpu:
+        return f"EC2's firmware names a {facts.instance_type.name}, whose Arm CPU is NVIDIA's."
+    if facts.is_ec2 or facts.smbios_generations:
+        # Whatever else there is contradicts EC2, or is newer than this program.
+        return None
+    if vendor and "amazon" not in vendor.casefold() and not _is_hypervisor(vendor):
+        return f"The firmware names the machine's maker as {vendor}, and Gravitons are in Amazon EC2 alone."
+    if foreign := next((midr for midr in cpuinfo.midrs if midr.is_foreign), None):
+        return f"A CPU is {_describe(foreign)}, which no Graviton has."
+    if not vendor and facts.board and "virt" not in facts.board.casefold():
+        return f"The board is a {facts.board}, and Gravitons are in Amazon EC2 alone."
+    return None
+
+
+def _the_core(facts: Facts) -> GravitonCore | str:
+    """The one core that every CPU has, or the reason why none can be named."""
+    midrs = facts.cpuinfo.midrs
+    if facts.cpuinfo.layout is None:
+        return "/proc/cpuinfo is absent or unreadable, or names no CPU."
+    if foreign := next((midr for midr in midrs if midr.is_foreign), None):
+        return f"The firmware speaks of EC2, but a CPU is {_describe(foreign)}, which no Graviton known here has."
+    for field in ("implementer", "part", "variant", "revision"):
+        if len({getattr(midr, field) for midr in midrs} - {None}) > 1:
+            return f"The CPUs are not all alike (they differ in their {field}), as a Graviton's are."
+    cores = {midr.graviton_core for midr in midrs}
+    core = cores.pop()
+    if cores or core is None:
+        return "/proc/cpuinfo does not name the implementer and the part of every CPU."
+    if facts.cpuinfo.layout is Layout.ARM32:
+        return "/proc/cpuinfo shows a 32-bit machine: a 64-bit process may see more."
+    if not _is_arm(facts.machine):
+        return f"The CPUs are Arm's, but this process runs as {facts.machine}: it is emulated."
+    return core
+
+
+def _the_instance(facts: Facts, core: GravitonCore) -> InstanceType | str:
+    """The instance type that agrees with the core, or the reason why none does."""
+    dmi, instance = facts.dmi, facts.instance_type
+    alike = f"The CPUs are {core.name}, as in Graviton{core.generation} but also in {core.elsewhere}"
+    if dmi.sys_vendor is None:
+        return f"{alike}, and no firmware (DMI) says whose machine this is."
+    if not facts.is_ec2:
+        return f"{alike}, and the firmware names {dmi.sys_vendor}, which does not say on whose machine this runs."
+    if instance is None:
+        return (
+            f"{alike}, and EC2's firmware names no instance type ({dmi.product_name or 'no product name'})."
+        )
+    if instance.generation is None:
+        return f"{alike}, and the family of {instance.name} is not known here to have any Graviton."
+    if instance.generation != core.generation:
+        return f"EC2's firmware names a {instance.name} ({instance.product}), but the CPUs are {core.name}, Graviton{core.generation}'s."
+    if conflicts := facts.smbios_generations - {core.generation}:
+        return (
+            f"EC2's firmware names a {instance.name} ({instance.product}), "
+            f"but SMBIOS names an AWS Graviton{min(conflicts)}."
+        )
+    return instance
+
+
+def weigh(facts: Facts) -> tuple[Evidence, ...]:
+    """Every fact that was looked at, and what it says on its own."""
+    dmi, instance = facts.dmi, facts.instance_type
+    folder = f"/{DMI_FOLDER}"
+    evidence = [
+        _cpu_evidence(facts),
+        Evidence(f"{folder}/sys_vendor", dmi.sys_vendor, _vendor_says(facts)),
+        Evidence(f"{folder}/product_name", dmi.product_name, _product_says(facts.is_ec2, instance)),
+        Evidence(f"/{DMI_TABLE}", "; ".join(sorted(set(dmi.processors))) or None, _smbios_says(facts)),
+    ]
+    if facts.machine is not None:
+        says = "this process runs as Arm" if _is_arm(facts.machine) else "this process does not run as Arm"
+        evidence.insert(0, Evidence("uname -m", facts.machine, says))
+    if facts.board is not None:
+        evidence.append(
+            Evidence("/proc/device-tree/model", facts.board, "the name of a board; proves no Graviton")
+        )
+    return tuple(evidence)
+
+
+def _cpu_evidence(facts: Facts) -> Evidence:
+    """What /proc/cpuinfo says of all CPUs together."""
+    cpuinfo = facts.cpuinfo
+    if cpuinfo.layout is None:
+        return Evidence("/proc/cpuinfo", None, "absent or unreadable, or names no CPU")
+    if cpuinfo.layout is Layout.X86:
+        return Evidence("/proc/cpuinfo", cpuinfo.model_name, "x86")
+    kinds = tuple(dict.fromkeys(cpuinfo.midrs))
+    if len(kinds) > 1:
+        return Evidence("/proc/cpuinfo", ", ".join(map(str, kinds)), f"{len(kinds)} kinds of CPU")
+    core = kinds[0].graviton_core
+    says = f"the core of Graviton{core.generation}" if core else "no Graviton's core"
+    return Evidence(
+        "/proc/cpuinfo", str(kinds[0]), f"{kinds[0].name or 'a core'} in {_count(cpuinfo)}: {says}"
+    )
+
+
+def _vendor_says(facts: Facts) -> str:
+    if facts.is_ec2:
+        return "an EC2 instance"
+    vendor = facts.dmi.sys_vendor
+    if vendor is None:
+        return "absent or without meaning"
+    return "a hypervisor: the hardware is not told" if _is_hypervisor(vendor) else "not EC2"
+
+
+def _product_says(is_ec2: bool, instance: InstanceType | None) -> str:
+    if not is_ec2:
+        return "counts for EC2 alone"
+    if instance is None:
+        return "not an instance type"
+    return f"family {instance.family}: {instance.product or 'no Graviton known here'}"
+
+
+def _smbios_says(facts: Facts) -> str:
+    if not facts.dmi.processors:
+        return "absent, or readable by root alone"
+    named = ", ".join(f"Graviton{generation}" for generation in sorted(facts.smbios_generations))
+    return f"its processors are {named}" if named else "names no Graviton"
+
+
+def _is_arm(machine: str | None) -> bool:
+    return machine is None or machine.startswith(("aarch64", "arm"))
+
+
+def _is_hypervisor(vendor: str) -> bool:
+    return vendor.casefold().startswith(_HYPERVISORS)
+
+
+def _describe(midr: Midr) -> str:
+    return f"{midr} ({midr.name})" if midr.name else str(midr)
+
+
+def _count(cpuinfo: CpuInfo) -> str:
+    count = len(cpuinfo.midrs)
+    return f"all {count} CPUs" if count > 1 else "the only CPU"
