@@ -235,10 +235,9 @@ class SimulatedTrial:
 
     def _observe_case(self, state: State, batch: int) -> CaseObservation:
         kernels = self._machine.kernels(state, self._workload, batch)
-        error = math.sqrt(sum(ERROR[kernel] ** 2 for kernel in kernels))
-        if Fault.INACCURATE in self.faults:
-            error = 0.05
-        finite = Fault.NAN not in self.faults
+        errors = [self._product_error(kernel) for kernel in kernels]
+        error = math.sqrt(sum(one**2 for one in errors))
+        finite = math.isfinite(error)
         return CaseObservation(
             batch=batch,
             products=tuple(
@@ -247,20 +246,26 @@ class SimulatedTrial:
                     digest=f"{layer} {batch} {kernel}",
                     blas_digest=f"{layer} {batch} {Kernel.BLAS}",
                     stable=True,
-                    error=ERROR[kernel],
+                    error=errors[layer],
                 )
                 for layer, kernel in enumerate(kernels)
             ),
             digest=f"{batch} {' '.join(kernels)}",
             blas_digest=f"{batch} {' '.join([Kernel.BLAS] * len(kernels))}",
-            error=error if finite else math.nan,
-            worst_row_error=1.4 * error if finite else math.nan,
-            cosine=1.0 - error**2 / 2.0 if finite else math.nan,
+            error=error,
+            worst_row_error=1.4 * error,
+            cosine=1.0 - error**2 / 2.0,
             finite=finite,
             argmax_flips=0,
             argmax_rows=batch,
             kernels=tuple(sorted({_LOGGED[kernel] for kernel in kernels if kernel is not Kernel.BLAS})),
         )
+
+    def _product_error(self, kernel: Kernel) -> float:
+        """Only what oneDNN computes can be faulty."""
+        if kernel is not Kernel.BLAS and Fault.NAN in self.faults:
+            return math.nan
+        return 0.05 if kernel is not Kernel.BLAS and Fault.INACCURATE in self.faults else ERROR[kernel]
 
     def _route(self, batch: int, path: Path) -> "_Route":
         """What is constant for a batch and path of this process."""
@@ -308,4 +313,4 @@ class SimulatedTrial:
         return seconds * noise.canary(noise.drift(now), noise.burst(now, now + seconds))
 
 
-_LOGGED = {Kernel.FP32: "gemm:acl f32", Kernel.BF16: "gemm:acl bf16", Kernel.BLAS: ""}
+_LOGGED = {Kernel.FP32: "gemm:acl wei:f32", Kernel.BF16: "gemm:acl wei:bf16", Kernel.BLAS: ""}
