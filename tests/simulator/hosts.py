@@ -1,7 +1,8 @@
 """The facts of the simulated hosts, as `detect` would give them."""
 
-from graviton_agent.host import Host, NumaNode, Verdict
 from tests.simulator.dispatch import Machine
+
+from graviton_agent.host import Host, NumaNode, Verdict
 
 GIB = 1024**3
 _CORES = {2: ("Neoverse N1", "0xd0c"), 3: ("Neoverse V1", "0xd40"), 4: ("Neoverse V2", "0xd4f")}
@@ -16,7 +17,9 @@ def host_of(machine: Machine) -> Host:
     core, part = _CORES.get(generation or 0, _LATER) if generation else (None, None)
     size = _SIZES.get(machine.cpus, "48xlarge")
     half = machine.cpus // 2
-    nodes = [NumaNode(0, cpus)] if machine.cpus <= 96 else [NumaNode(0, cpus[:half]), NumaNode(1, cpus[half:])]
+    nodes = (
+        [NumaNode(0, cpus)] if machine.cpus <= 96 else [NumaNode(0, cpus[:half]), NumaNode(1, cpus[half:])]
+    )
     return Host(
         verdict=Verdict.GRAVITON if generation else Verdict.OTHER,
         generation=generation,
