@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+BLAS_NAMES = {"openblas": "OpenBLAS", "nvpl": "NVPL", "mkl": "MKL", "accelerate": "Accelerate"}
+
 
 @dataclass(frozen=True)
 class TorchBuild:
@@ -36,10 +38,15 @@ class TorchBuild:
     """torch.backends.cpu.get_cpu_capability(), such as "SVE256"; "unknown" where torch has no such call."""
     default_threads: int
     """torch.get_num_threads() with no variable set, under the probe's CPU mask."""
-    variables: frozenset[str]
+    variables: tuple[str, ...]
     """Which of the variables that were asked for occur in the build's libraries at all."""
     configuration: str
     """torch.__config__.show(), whole."""
+
+    @property
+    def blas_name(self) -> str:
+        """The BLAS library as its makers write it."""
+        return BLAS_NAMES.get(self.blas, self.blas)
 
     @property
     def release(self) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Arms: the configurations that screening compares, in the parts that it varies in different ways."""
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,11 @@ class Prediction:
     """Logarithm of the default's mix cost over the arm's."""
     milliseconds: tuple[float, ...]
     """Time of one forward pass for each case of the workload."""
+
+    @property
+    def ratio(self) -> float:
+        """The gain as a ratio of time, default over the arm."""
+        return math.exp(self.gain)
 
 
 def environments(levers: Sequence[Choice]) -> tuple[Configuration, ...]:

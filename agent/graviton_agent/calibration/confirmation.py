@@ -126,7 +126,7 @@ def judge(
     if found.pairs >= rules.futility_from and not _has_power(found, remaining[-1], rules, share):
         return (
             Verdict.TOO_NOISY,
-            f"pairs differ by {found.sd:.1%} among themselves, so that {remaining[-1].pairs} can't show a gain",
+            f"pairs differ by {found.sd:.1%} among themselves: {remaining[-1].pairs} can't show a gain",
         )
     return None
 
