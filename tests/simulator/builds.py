@@ -4,14 +4,12 @@ from dataclasses import replace
 
 from graviton_agent.torch_build import TorchBuild
 
-_VARIABLES = frozenset(
-    {
-        "DNNL_DEFAULT_FPMATH_MODE",
-        "TORCH_MKLDNN_MATMUL_MIN_DIM",
-        "THP_MEM_ALLOC_ENABLE",
-        "OMP_NUM_THREADS",
-        "LRU_CACHE_CAPACITY",
-    }
+_VARIABLES = (
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "LRU_CACHE_CAPACITY",
+    "OMP_NUM_THREADS",
+    "THP_MEM_ALLOC_ENABLE",
+    "TORCH_MKLDNN_MATMUL_MIN_DIM",
 )
 
 TORCH_2_9_1 = TorchBuild(
@@ -41,7 +39,7 @@ TORCH_2_10_0 = replace(
     acl_version="52.6.0",
     allocator="mimalloc",
     huge_pages_by_default=True,
-    variables=_VARIABLES | {"allow_large_os_pages"},
+    variables=(*_VARIABLES, "allow_large_os_pages"),
 )
 """The last aarch64 wheel of PyPI without CUDA; mimalloc asks for huge pages by itself."""
 
@@ -51,7 +49,7 @@ TORCH_2_13_0 = replace(
     blas="nvpl",
     blas_version=None,
     onednn="3.12.0",
-    variables=_VARIABLES | {"allow_large_os_pages", "allow_thp"},
+    variables=(*_VARIABLES, "allow_large_os_pages", "allow_thp"),
 )
 """An aarch64 CUDA wheel: NVPL in the place of OpenBLAS."""
 
