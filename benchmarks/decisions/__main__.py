@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
+
 from benchmarks.decisions import report
 from benchmarks.decisions.runner import run_all
 from benchmarks.decisions.suite import series
 from benchmarks.decisions.targets import judge
-from rich.console import Console
-from rich.table import Table
 from tests.simulator.noise import PRESETS
 
 RESULTS = Path(__file__).parent.parent / "results"

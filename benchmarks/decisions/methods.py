@@ -7,11 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from tests.simulator.hosts import host_of
-from tests.simulator.laboratory import SimulatedLaboratory
-from tests.simulator.scenario import Scenario
-from tests.simulator.truth import true_ms
-
 from graviton_agent.calibration.calibrate import calibrate
 from graviton_agent.calibration.decision import Outcome
 from graviton_agent.calibration.journal import Journal
@@ -20,6 +15,10 @@ from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import AS_STARTED, Configuration, Trial, TrialSpec
 from graviton_agent.settings.matmul_threshold import MatmulThreshold
 from graviton_agent.settings.threads import Threads
+from tests.simulator.hosts import host_of
+from tests.simulator.laboratory import SimulatedLaboratory
+from tests.simulator.scenario import Scenario
+from tests.simulator.truth import true_ms
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from benchmarks.decisions.methods import Run
 from scipy.stats import binomtest
+
+from benchmarks.decisions.methods import Run
 
 CLOSE = 0.02
 """A choice this near to the true best is right."""

@@ -11,7 +11,6 @@ from benchmarks.decisions import metrics
 from benchmarks.decisions.methods import Run
 from benchmarks.decisions.runner import Runs
 from benchmarks.decisions.targets import Result, judge
-
 from graviton_agent import __version__
 from graviton_agent.root import Root
 

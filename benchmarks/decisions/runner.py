@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from benchmarks.decisions.methods import Run
-from benchmarks.decisions.suite import Series, Task, tasks
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.decisions.methods import Run
+from benchmarks.decisions.suite import Series, Task, tasks
 
 Runs = dict[tuple[str, str, str], list[Run]]
 """By kind, preset and method."""

@@ -1,8 +1,7 @@
 """The facts of the simulated hosts, as `detect` would give them."""
 
-from tests.simulator.dispatch import Machine
-
 from graviton_agent.host import Host, NumaNode, Verdict
+from tests.simulator.dispatch import Machine
 
 GIB = 1024**3
 _CORES = {2: ("Neoverse N1", "0xd0c"), 3: ("Neoverse V1", "0xd40"), 4: ("Neoverse V2", "0xd4f")}

@@ -4,11 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.simulator.dispatch import BrokenThresholdError, Kernel, Machine, State
-from tests.simulator.faults import HUGE_BREACH, Fault, Planted, faults_of, obeyed
-from tests.simulator.noise import Noise, ProcessNoise, memory_bound_share
-from tests.simulator.surface import Surface
-
 from graviton_agent.calibration.trial import (
     Block,
     CaseObservation,
@@ -21,6 +16,10 @@ from graviton_agent.calibration.trial import (
 )
 from graviton_agent.root import MIB
 from graviton_agent.workload import Product
+from tests.simulator.dispatch import BrokenThresholdError, Kernel, Machine, State
+from tests.simulator.faults import HUGE_BREACH, Fault, Planted, faults_of, obeyed
+from tests.simulator.noise import Noise, ProcessNoise, memory_bound_share
+from tests.simulator.surface import Surface
 
 ERROR = {Kernel.BLAS: 2.7e-7, Kernel.FP32: 2.7e-7, Kernel.BF16: 2e-3}
 """Relative norm of one product's difference from float64, as seen under emulation."""

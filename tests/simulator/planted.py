@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from graviton_agent.workload import Workload
 from tests.simulator.dispatch import Kernel, Machine, State
 from tests.simulator.surface import Cell, PhysicalSurface
-
-from graviton_agent.workload import Workload
 
 
 class Lever(StrEnum):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from graviton_agent.torch_build import TorchBuild
+from graviton_agent.workload import Case, Workload, make_workload
 from tests.simulator.builds import TORCH_2_9_1, TORCH_2_10_0, TORCH_2_13_0, TORCH_2_13_0_X86
 from tests.simulator.dispatch import Machine
 from tests.simulator.faults import Planted
@@ -15,9 +17,6 @@ from tests.simulator.noise import PRESETS, Noise
 from tests.simulator.planted import Lever, PlantedSurface, levers
 from tests.simulator.surface import Surface, random_surface, tutorial_surface
 from tests.simulator.truth import Best, best
-
-from graviton_agent.torch_build import TorchBuild
-from graviton_agent.workload import Case, Workload, make_workload
 
 BATCHES = (1, 4, 8, 10, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 SMALL_LAYERS = "1024x2048,2048x1024,1024x10"

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from tests.simulator.dispatch import Kernel, Machine, State
-
 from graviton_agent.workload import Layer, Workload
+from tests.simulator.dispatch import Kernel, Machine, State
 
 REFERENCE_THREADS = 4
 

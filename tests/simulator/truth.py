@@ -4,10 +4,9 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from graviton_agent.calibration.trial import Configuration
 from tests.simulator.dispatch import State
 from tests.simulator.surface import Surface
-
-from graviton_agent.calibration.trial import Configuration
 
 
 @dataclass(frozen=True)
