@@ -60,7 +60,7 @@ class GravitonCore:
     name: str
     generation: int
     sve_bits: int | None
-    """Bits of an SVE register, measured with prctl [playgroundlogic/aarchsci benchmark/results]; None without SVE."""
+    """Bits of an SVE register, by prctl [playgroundlogic/aarchsci benchmark/results]; None without SVE."""
     also_in: str
     """Who has the same core and isn't a Graviton."""
 

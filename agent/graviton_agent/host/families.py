@@ -41,7 +41,7 @@ class InstanceType:
 
     @property
     def product(self) -> str | None:
-        """The processor's name: only the family tells Graviton3E from Graviton3, for their cores are alike."""
+        """The processor's name; nothing but the family tells Graviton3E from Graviton3."""
         if self.generation is None:
             return None
         return f"Graviton{self.generation}{'E' if self.family in _GRAVITON_3E else ''}"
