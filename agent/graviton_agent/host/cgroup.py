@@ -7,7 +7,7 @@ container's own group is mounted as the root [torvalds/linux Documentation/admin
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from graviton_agent.host.cpulist import parse_cpu_list
 from graviton_agent.root import Root
@@ -20,8 +20,7 @@ _DEEPEST = 64
 _TIME = re.compile(r"[1-9][0-9]{0,17}")
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What a control group may use; None where nothing limits it."""
 
     cpu_quota: float | None

@@ -4,13 +4,12 @@ A core is not a product: the core of every Graviton is in other machines too. Nu
 Arm's MIDR_EL1 [torvalds/linux arch/arm64/include/asm/cputype.h, util-linux sys-utils/lscpu-arm.c].
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ARM = 0x41
 
 
-@dataclass(frozen=True)
-class Midr:
+class Midr(NamedTuple):
     """The parts of the register that /proc/cpuinfo shows; None where it doesn't."""
 
     implementer: int | None
@@ -53,8 +52,7 @@ class Midr:
         return _OTHER_CORES.get((self.implementer, self.part)) or (f"a core by {maker}" if maker else None)
 
 
-@dataclass(frozen=True)
-class GravitonCore:
+class GravitonCore(NamedTuple):
     """The core of one Graviton generation."""
 
     name: str

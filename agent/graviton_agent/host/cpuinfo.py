@@ -6,8 +6,8 @@ emulators and truncated captures leave out lines, blocks or the final newline, s
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from graviton_agent.host.cores import Midr
 from graviton_agent.host.firmware_text import printable
@@ -29,8 +29,7 @@ class Layout(StrEnum):
     X86 = "x86"
 
 
-@dataclass(frozen=True)
-class CpuInfo:
+class CpuInfo(NamedTuple):
     """The whole text."""
 
     layout: Layout | None

@@ -5,7 +5,6 @@ The values in sysfs are readable by everyone, the raw table by root only, and co
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from graviton_agent.host.firmware_text import printable
@@ -27,8 +26,7 @@ _NOT_FILLED_IN = frozenset({
 """What firmware says where its maker said nothing."""
 
 
-@dataclass(frozen=True)
-class Dmi:
+class Dmi(NamedTuple):
     """The values that name a machine; None where firmware says nothing that can be used."""
 
     sys_vendor: str | None = None

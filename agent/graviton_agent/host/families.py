@@ -6,7 +6,7 @@ aws/aws-graviton-getting-started README.md].
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _INSTANCE_TYPE = re.compile(r"([a-z][a-z0-9-]*)\.([a-z0-9-]+)")
 _PATTERN = re.compile(r"[a-z]+([6-9])g[a-z]*")
@@ -17,8 +17,7 @@ _NVIDIA_GRACE = re.compile(r"p6e-.+")
 """GB200: Arm CPUs in EC2 that are not Gravitons."""
 
 
-@dataclass(frozen=True)
-class InstanceType:
+class InstanceType(NamedTuple):
     """An EC2 instance type such as "c7gn.16xlarge"."""
 
     name: str

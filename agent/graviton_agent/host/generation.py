@@ -6,6 +6,7 @@ The rule, and why every part of it is needed, stands in docs/detection.md.
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from graviton_agent.host.cores import GravitonCore, Midr
 from graviton_agent.host.cpuinfo import CpuInfo, Layout
@@ -41,8 +42,7 @@ class Evidence:
     """What follows from it."""
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """All that the verdict may depend on."""
 
     cpuinfo: CpuInfo
@@ -70,8 +70,7 @@ class Facts:
         )
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """The verdict and the sentence that a person reads."""
 
     verdict: Verdict
