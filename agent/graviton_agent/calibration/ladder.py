@@ -1,0 +1,74 @@
+"""The ladder: which of the arms that screening predicts are confirmed, at most two, declared beforehand."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from graviton_agent.calibration.arms import Arm, Prediction, preferred
+from graviton_agent.calibration.rules import Rules
+from graviton_agent.workload import Workload
+
+
+def rungs(predictions: Sequence[Prediction], workload: Workload, rules: Rules) -> tuple[Arm, ...]:
+    """The candidate, and below it the same without its weakest setting.
+
+    Empty if nothing is predicted to be worth a confirmation. The second rung exists where the first has two
+    settings or more and the second alone is still worth it: it is there for the case that a guard refuses
+    the first.
+    """
+    if not predictions:
+        return ()
+    first = preferred(predictions, rules.tie)
+    if first.gain < rules.worth_confirming:
+        return ()
+    chosen = [first]
+    variables = first.arm.configuration.environment
+    lesser = [
+        p
+        for p in predictions
+        if p.gain >= rules.minimum_gain
+        and len(p.arm.configuration.variables) == len(variables) - 1
+        and p.arm.environment.environment.items() <= first.arm.environment.environment.items()
+        and p.arm.threshold in {None, first.arm.threshold}
+        and p.arm.threads in {None, first.arm.threads}
+    ]
+    if len(variables) > 1 and lesser:
+        chosen.append(max(lesser, key=lambda prediction: prediction.gain))
+    return tuple(replaced_threshold(p.arm, predictions, workload) for p in chosen)
+
+
+def replaced_threshold(arm: Arm, predictions: Sequence[Prediction], workload: Workload) -> Arm:
+    """The arm with its threshold moved to where the backends cross, within the range that acts alike.
+
+    Every value of the range is the same configuration for the measured batches; for a batch between them
+    the best guess is the crossing of the two backends' times, interpolated over the logarithm of the batch.
+    """
+    if arm.threshold is None:
+        return arm
+    low = arm.threshold.value
+    above = [dimension for dimension in workload.dimensions if dimension > low]
+    if not above:
+        return arm
+    crossing = _crossing(arm, predictions, workload, low)
+    value = low if crossing is None else max(low, min(above[0] - 1, round(crossing)))
+    return replace(arm, threshold=replace(arm.threshold, value=value))
+
+
+def _crossing(arm: Arm, predictions: Sequence[Prediction], workload: Workload, low: int) -> float | None:
+    """The batch at which oneDNN becomes as fast as BLAS; None if the measured cases don't bracket it."""
+    by_arm = {p.arm: p.milliseconds for p in predictions}
+    onednn = by_arm.get(replace(arm, threshold=None))
+    ranges = [p.arm.threshold for p in predictions if p.arm.threshold is not None]
+    highest = max(ranges, key=lambda threshold: threshold.value, default=None)
+    blas = by_arm.get(replace(arm, threshold=highest))
+    if onednn is None or blas is None:
+        return None
+    points = sorted(
+        (case.batch, math.log(blas[index] / onednn[index])) for index, case in enumerate(workload.cases)
+    )
+    below = [point for point in points if point[0] <= low]
+    beyond = [point for point in points if point[0] > low]
+    if not below or not beyond or not below[-1][1] < 0 < beyond[0][1]:
+        return None
+    (x0, y0), (x1, y1) = below[-1], beyond[0]
+    return math.exp(math.log(x0) + (math.log(x1) - math.log(x0)) * -y0 / (y1 - y0))

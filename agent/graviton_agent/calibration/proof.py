@@ -1,0 +1,138 @@
+"""Proof before belief: what the observed bits, huge pages and threads say that a setting does here."""
+
+import math
+from dataclasses import dataclass
+
+from graviton_agent.calibration.plan import Choice, Plan
+from graviton_agent.calibration.rules import Rules
+from graviton_agent.calibration.trial import CaseObservation, Observation
+from graviton_agent.settings.setting import Proof
+from graviton_agent.workload import Case, Workload, backend_split
+
+MIB = 1024 * 1024
+# A process's huge pages vary by a few from run to run; a build that asks for them gets them for nearly all
+# of its weights.
+LEAST_HUGE_BYTES = 4 * MIB
+LEAST_HUGE_SHARE = 0.25
+BF16_ERROR = (3e-4, 2e-2)
+"""Where the relative error of one bf16 product lies: 2e-3 was seen, and 3e-7 for fp32."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Whether a setting did anything here, and what was seen."""
+
+    setting: str
+    value: str
+    alive: bool
+    seen: str
+
+
+def lever_effect(choice: Choice, default: Observation, tried: Observation, workload: Workload) -> Effect:
+    """What a process that was started with the choice did differently from the default one."""
+    match choice.setting.proof:
+        case Proof.BF16_BITS:
+            alive, seen = _bits(default, tried)
+        case Proof.HUGE_PAGES:
+            alive, seen = _huge_pages(default, tried, workload)
+        case Proof.NO_HUGE_PAGES:
+            alive, seen = _huge_pages(tried, default, workload)
+        case Proof.DISPATCH_BITS | Proof.THREADS:
+            raise ValueError(f"{choice.setting.name} is no lever of the environment")
+    return Effect(choice.setting.name, choice.value, alive, seen)
+
+
+def _bits(default: Observation, tried: Observation) -> tuple[bool, str]:
+    errors = [
+        after.error
+        for before_case, after_case in zip(default.cases, tried.cases, strict=True)
+        for before, after in zip(before_case.products, after_case.products, strict=True)
+        if before.digest != after.digest and before.stable and after.stable
+    ]
+    logged = any("wei:bf16" in kernel for case in tried.cases for kernel in case.kernels)
+    if errors and BF16_ERROR[0] <= max(errors) <= BF16_ERROR[1]:
+        return True, f"changes {len(errors)} products, by a relative error of up to {max(errors):.1e}"
+    if errors and not math.isfinite(max(errors)):
+        return True, "changes products into values that are not finite"
+    if errors and max(errors) > BF16_ERROR[1]:
+        return True, f"changes products by a relative error of {max(errors):.1e}, more than bf16 explains"
+    if logged and not all(product.stable for case in tried.cases for product in case.products):
+        return True, "oneDNN's log shows bf16 weights (sums are not stable from run to run here)"
+    if errors:
+        return False, f"changes bits, but by {max(errors):.1e}, which is no bf16 arithmetic"
+    return False, "changes no output bit"
+
+
+def _huge_pages(fewer: Observation, more: Observation, workload: Workload) -> tuple[bool, str]:
+    rise = more.memory.anon_huge - fewer.memory.anon_huge
+    if rise >= max(LEAST_HUGE_BYTES, LEAST_HUGE_SHARE * workload.weight_bytes):
+        return True, f"moves {rise // MIB} MiB of huge pages"
+    return False, f"moves no huge pages to speak of ({rise / MIB:.0f} MiB)"
+
+
+def default_split(default: Observation, case: Case) -> frozenset[int]:
+    """The layers that a process sends to the BLAS library by itself: their bits are those of BLAS."""
+    return frozenset(
+        product.layer
+        for product in default.case(case.batch).products
+        if product.digest == product.blas_digest
+    )
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One range of thresholds, which all dispatch alike."""
+
+    value: int
+    """The lowest of the range."""
+    splits: tuple[frozenset[int], ...]
+    """For each case of the workload the layers that it sends to BLAS and the default does not."""
+
+
+def distinct_thresholds(plan: Plan, default: Observation) -> tuple[Threshold, ...]:
+    """The candidates that dispatch differently from the default and from each other, as seen by bits.
+
+    Products that go to BLAS anyway stay out of it, so what remains depends on the build's own default
+    (8 on most Neoverse cores, 0 elsewhere) without anybody having to know it.
+    """
+    if not default.flag_alive:
+        return ()
+    found: dict[tuple[frozenset[int], ...], int] = {}
+    for value in plan.thresholds:
+        splits = tuple(
+            backend_split(plan.workload, case, value) - default_split(default, case)
+            for case in plan.workload.cases
+        )
+        if any(splits):
+            found.setdefault(splits, value)
+    return tuple(Threshold(value, splits) for splits, value in found.items())
+
+
+def threshold_effect(plan: Plan, default: Observation, blas: str) -> Effect:
+    """Whether any threshold can matter here."""
+    name, values = "threshold", ",".join(str(value) for value in plan.thresholds)
+    if not default.flag_alive:
+        return Effect(name, values, alive=False, seen=f"changes no output bit: products go to {blas} anyway")
+    if not distinct_thresholds(plan, default):
+        return Effect(name, values, alive=False, seen=f"no product of this workload leaves {blas} as it is")
+    return Effect(name, values, alive=True, seen=f"sends products to {blas}, bit for bit")
+
+
+def accuracy_bound(workload: Workload, rules: Rules) -> float:
+    """The largest relative error norm that bf16 arithmetic explains: 3*sqrt(L)*2^-8 for L layers."""
+    return rules.accuracy_per_layer * math.sqrt(len(workload.layers))
+
+
+def accuracy_problem(case: CaseObservation, workload: Workload, rules: Rules) -> str | None:
+    """Why a case's results can't be accepted; None if they can."""
+    bound = accuracy_bound(workload, rules)
+    if not case.finite:
+        return f"batch {case.batch}: the output is not finite"
+    for what, error in (("relative error", case.error), ("worst row's error", case.worst_row_error)):
+        if not error <= bound:
+            return f"batch {case.batch}: {what} {error:.1e} is above {bound:.1e}"
+    if case.cosine < rules.minimum_cosine:
+        return f"batch {case.batch}: cosine {case.cosine:.6f} is below {rules.minimum_cosine:g}"
+    if case.argmax_flips:
+        return f"batch {case.batch}: {case.argmax_flips} of {case.argmax_rows} clear rows change their winner"
+    return None

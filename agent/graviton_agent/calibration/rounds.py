@@ -1,0 +1,103 @@
+"""Blocks and rounds: warming a trial up, and measuring cells side by side."""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from graviton_agent.calibration.noise import Canaries
+from graviton_agent.calibration.rules import Rules
+from graviton_agent.calibration.trial import Block, Path, Trial
+from graviton_agent.workload import Case, heaviest_first
+
+NANOSECONDS = 1_000_000_000
+_T = TypeVar("_T")
+
+Cell = tuple[Trial, Path]
+"""A trial, and a path through it."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Blocks of one case that belong together, in the order of their cells."""
+
+    blocks: tuple[tuple[Block, ...], ...]
+    """For each cell its blocks."""
+    disturbed: str | None
+    """Why the round can't be trusted, after all retries; None if it can."""
+
+    def nanoseconds(self, cell: int) -> float:
+        """Mean time of one iteration in a cell."""
+        blocks = self.blocks[cell]
+        return sum(block.per_iteration_ns for block in blocks) / len(blocks)
+
+
+class Rounds:
+    """Measures cells, one case at a time."""
+
+    def __init__(self, rules: Rules, random_order: random.Random) -> None:
+        self._rules = rules
+        self._random = random_order
+        self._canaries = Canaries(rules)
+
+    def warm_up(self, cells: Mapping[Case, Sequence[Cell]]) -> dict[Case, float]:
+        """Runs every case on its cells, the largest batch first, until each has settled.
+
+        Returns for each case the shortest iteration of any cell in nanoseconds.
+        """
+        return {
+            case: min(self._settle(trial, path, case) for trial, path in self.shuffled(cells[case]))
+            for case in heaviest_first(list(cells))
+        }
+
+    def _settle(self, trial: Trial, path: Path, case: Case) -> float:
+        """Iterates until two successive times agree; returns the shortest in nanoseconds."""
+        times: list[float] = []
+        total = 0.0
+        while len(times) < self._rules.warm_up_limit and total < NANOSECONDS:
+            times.append(trial.run(case.batch, path, 1).per_iteration_ns)
+            total += times[-1]
+            if len(times) >= self._rules.warm_up_iterations and (
+                abs(math.log(times[-1] / times[-2])) <= self._rules.settled
+            ):
+                break
+        return min(times)
+
+    def iterations(self, shortest_ns: float) -> int:
+        """How many iterations make a block long enough."""
+        wanted = math.ceil(self._rules.block_seconds * NANOSECONDS / max(shortest_ns, 1.0))
+        return max(self._rules.minimum_iterations, wanted)
+
+    def measure(self, cells: Sequence[Cell], case: Case, shortest_ns: float, *, mirrored: bool) -> Round:
+        """Measures one case on every cell, in random order.
+
+        Args:
+            cells: what to measure.
+            case: the case.
+            shortest_ns: the shortest iteration of any cell: all cells get the same number of iterations,
+                enough for the fastest of them.
+            mirrored: go through the cells once more in the opposite order (A B B A), which cancels drift.
+
+        A disturbed round is measured again, all of it, as often as the rules allow.
+        """
+        iterations = self.iterations(shortest_ns)
+        order = self.shuffled(range(len(cells)))
+        if mirrored:
+            order = [*order, *reversed(order)]
+        for attempt in range(self._rules.retries + 1):
+            found: list[list[Block]] = [[] for _ in cells]
+            for cell in order:
+                trial, path = cells[cell]
+                found[cell].append(trial.run(case.batch, path, iterations))
+            blocks = [block for cell_blocks in found for block in cell_blocks]
+            disturbed = self._canaries.disturbance(blocks, cells[0][1].threads)
+            if disturbed is None or attempt == self._rules.retries:
+                break
+        return Round(tuple(tuple(cell_blocks) for cell_blocks in found), disturbed)
+
+    def shuffled(self, items: Sequence[_T]) -> list[_T]:
+        """The items in random order."""
+        order = list(items)
+        self._random.shuffle(order)
+        return order

@@ -1,0 +1,57 @@
+"""Where results are kept, and how a file is written so that it is never half there."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from graviton_agent.errors import StateError
+
+
+def state_directory() -> Path:
+    """The folder of $STATE_DIRECTORY, which systemd sets, else the user's state directory.
+
+    The latter is $XDG_STATE_HOME or ~/.local/state [XDG Base Directory Specification 0.8].
+    """
+    given = os.environ.get("STATE_DIRECTORY")
+    if given:
+        # systemd separates several directories by colons; ours is the first [systemd.exec(5)].
+        return Path(given.split(":", maxsplit=1)[0])
+    home = os.environ.get("XDG_STATE_HOME")
+    base = Path(home) if home and Path(home).is_absolute() else Path.home() / ".local" / "state"
+    return base / "graviton-agent"
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Writes a file in one step: readers see the old content or the new, also after a power cut.
+
+    Raises StateError, naming the file and the cause, and leaves nothing behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            Path(temporary).rename(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise StateError(
+            f"can't write {path}: {error.strerror}", hint="check the free space and the owner of its folder"
+        ) from error
+
+
+def _sync_directory(path: Path) -> None:
+    """Makes a rename in the directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
