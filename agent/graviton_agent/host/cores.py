@@ -66,7 +66,7 @@ class GravitonCore(NamedTuple):
 GRAVITON_CORES = {
     0xD08: GravitonCore("Cortex-A72", 1, None, "NXP LX2160A and Raspberry Pi 4"),
     0xD0C: GravitonCore("Neoverse N1", 2, None, "Ampere Altra"),
-    0xD40: GravitonCore("Neoverse V1", 3, 256, "whatever else uses Arm's design"),
+    0xD40: GravitonCore("Neoverse V1", 3, 256, "other chips of Arm's design"),
     0xD4F: GravitonCore("Neoverse V2", 4, 128, "NVIDIA Grace and Google Axion"),
     0xD84: GravitonCore("Neoverse V3", 5, 128, "Microsoft Cobalt 200"),
 }

@@ -82,5 +82,5 @@ def _string(structure: _Structure, offset: int) -> str | None:
 
 def _meaning(raw: bytes | None) -> str | None:
     """The text, or None where it names nothing: absent, blank, a placeholder, a flash chip's 0xff."""
-    text = printable((raw or b"").strip(b"\0").decode("utf-8", errors="replace"))
+    text = printable((raw or b"").strip(b" \t\r\n\0").decode("utf-8", errors="replace"))
     return None if text.casefold() in _NOT_FILLED_IN or not text.strip("?") else text

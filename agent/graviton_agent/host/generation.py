@@ -187,8 +187,10 @@ def _cpu_evidence(cpuinfo: CpuInfo) -> Evidence:
         named = ", ".join(kinds[:_KINDS_SHOWN]) + (", ..." if len(kinds) > _KINDS_SHOWN else "")
         return Evidence(source, named, f"not the same in all {len(cpuinfo.midrs)} CPUs")
     core, count = cpuinfo.midr.graviton_core, len(cpuinfo.midrs)
-    name = f"{cpuinfo.midr.name or 'unknown core'} in {f'all {count} CPUs' if count > 1 else 'the one CPU'}"
-    return Evidence(source, kinds[0], f"{name}: {f'as Graviton{core.generation}' if core else 'no Graviton'}")
+    name = f"{cpuinfo.midr.name or 'unknown core'} in {f'all {count} CPUs' if count > 1 else 'the only CPU'}"
+    return Evidence(
+        source, kinds[0], f"{name}: {f'as in Graviton{core.generation}' if core else 'no Graviton'}"
+    )
 
 
 def _vendor_says(facts: Facts) -> str:

@@ -3,48 +3,41 @@
 import itertools
 import textwrap
 
-from graviton_agent.host import Cache, Evidence, Host, Verdict, format_cpu_list
+from graviton_agent.host import Cache, Host, Verdict, format_cpu_list
+from graviton_agent.report.columns import INDENT, WIDTH, definitions, paragraph
 from graviton_agent.root import KIB, MIB
 
 _GIB = 1024 * MIB
-_WIDTH = 100
-_INDENT = "  "
 _GAP = "   "
 _WIDEST = 30
-"""Characters in a column that isn't the last one."""
+"""Characters in a column of evidence that isn't the last one."""
 _NOT_A_GRAVITON = {Verdict.OTHER: "not a Graviton", Verdict.UNKNOWN: "not known to be a Graviton"}
 
 
-def host_line(host: Host) -> str:
-    """The host in one line, which every report begins with."""
+def render(host: Host) -> str:
+    """What the machine is, why, what it has, and what was looked at; text without a final newline."""
+    parts = (
+        _headline(host),
+        paragraph(host.reason, indent=INDENT),
+        definitions(_facts(host)),
+        _evidence(host),
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _headline(host: Host) -> str:
     columns = (
-        host.instance_type or host.architecture or "unknown machine",
+        host.instance_type or host.model_name or host.core or host.architecture or "unknown machine",
         host.product or _NOT_A_GRAVITON[host.verdict],
-        f"{host.vcpus} CPUs" if host.vcpus else None,
-        size(host.memory_total) if host.memory_total else None,
+        f"{host.vcpus} {'CPU' if host.vcpus == 1 else 'CPUs'}" if host.vcpus else None,
+        _size(host.memory_total) if host.memory_total else None,
         f"THP {host.thp_mode}" if host.thp_mode else None,
         f"Linux {host.kernel_release}" if host.kernel_release else None,
     )
-    return _GAP.join(column for column in columns if column)
+    return _GAP.join(filter(None, columns))
 
 
-def render_host(host: Host) -> str:
-    """All that a person wants to know: the line, the reason, the facts, the evidence."""
-    reason = textwrap.wrap(host.reason, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
-    evidence = [("source", "value", "what it says"), *map(_evidence_row, host.evidence)]
-    parts = ([host_line(host)], reason, _table(_facts(host)), _table(evidence))
-    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
-
-
-def size(count: int) -> str:
-    """Bytes in the largest unit that leaves a whole number or one decimal: "64 KiB", "7.6 GiB"."""
-    unit, name = next(
-        ((u, n) for u, n in ((_GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")) if count >= u), (1, "bytes")
-    )
-    return f"{count / unit:.1f}".removesuffix(".0") + f" {name}"
-
-
-def _facts(host: Host) -> list[tuple[str, ...]]:
+def _facts(host: Host) -> list[tuple[str, str]]:
     """The measures that settings depend on, a line for each kind of which anything is known."""
     cpus = (
         f"{format_cpu_list(host.usable_cpus)} usable",
@@ -53,13 +46,13 @@ def _facts(host: Host) -> list[tuple[str, ...]]:
         f"NUMA nodes: {len(host.numa_nodes)}" if host.numa_nodes else None,
     )
     memory = (
-        size(host.memory_total or 0),
-        f"{size(host.memory_available or 0)} available",
-        "no limit" if host.memory_limit is None else f"limited to {size(host.memory_limit)}",
+        _size(host.memory_total or 0),
+        None if host.memory_available is None else f"{_size(host.memory_available)} available",
+        "no limit" if host.memory_limit is None else f"limited to {_size(host.memory_limit)}",
     )
     pages = (
-        size(host.page_size) if host.page_size else None,
-        f"huge pages of {size(host.thp_size)}" if host.thp_size else None,
+        _size(host.page_size) if host.page_size else None,
+        f"huge pages of {_size(host.thp_size)}" if host.thp_size else None,
         f"transparent huge pages: {host.thp_mode}" if host.thp_mode else "no transparent huge pages",
     )
     arithmetic = (
@@ -79,23 +72,26 @@ def _facts(host: Host) -> list[tuple[str, ...]]:
 def _cache(cache: Cache) -> str:
     kind = {"Data": "d", "Instruction": "i"}.get(cache.kind, "")
     shared = f" shared by {format_cpu_list(cache.cpus)}" if len(cache.cpus) > 1 else ""
-    return f"L{cache.level}{kind} {size(cache.size)}{shared}"
+    return f"L{cache.level}{kind} {_size(cache.size)}{shared}"
 
 
-def _evidence_row(evidence: Evidence) -> tuple[str, ...]:
-    return (evidence.source, evidence.value or "-", evidence.says)
+def _size(count: int) -> str:
+    """Bytes in the largest unit of which there is one at least, with one decimal where it says more."""
+    units = ((_GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"), (1, "bytes"))
+    unit, name = next((unit for unit in units if count >= unit[0]), units[-1])
+    return f"{count / unit:.1f}".removesuffix(".0") + f" {name}"
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Aligned columns, in which long cells take several lines."""
-    if not rows:
-        return []
-    widths = [min(max(map(len, column)), _WIDEST) for column in zip(*rows, strict=True)]
-    widths[-1] = _WIDTH - len(_INDENT) - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1)
+def _evidence(host: Host) -> str:
+    """The evidence in aligned columns, where a cell may take several lines: firmware can be wordy."""
+    rows = [("source", "value", "what it says")]
+    rows += [(evidence.source, evidence.value or "-", evidence.says) for evidence in host.evidence]
+    widths = [min(max(len(row[column]) for row in rows), _WIDEST) for column in (0, 1)]
+    widths.append(WIDTH - len(INDENT) - sum(widths) - 2 * len(_GAP))
     lines = []
     for row in rows:
         cells = [textwrap.wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
         for line in itertools.zip_longest(*cells, fillvalue=""):
             padded = (part.ljust(width) for part, width in zip(line, widths, strict=True))
-            lines.append((_INDENT + _GAP.join(padded)).rstrip())
-    return lines
+            lines.append((INDENT + _GAP.join(padded)).rstrip())
+    return "\n".join(lines)
