@@ -134,17 +134,16 @@ class ProbeAnswer(Answer):
     version: Annotated[str, Field(max_length=200)]
     location: Text
     configuration: Annotated[str, Field(max_length=65536)]
-    onednn_available: bool
-    acl: bool
+    onednn: bool
     acl_version: Annotated[str, Field(max_length=64)] | None
     libraries: Annotated[tuple[Text, ...], Field(max_length=1024)]
     openblas_version: Annotated[str, Field(max_length=64)] | None
     mimalloc: bool | None
     huge_pages: bool
     bf16: bool | None
-    cpu_capability: Annotated[str, Field(max_length=64)]
+    cpu_capability: Annotated[str, Field(max_length=64)] | None
     threads: Positive
-    variables: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=1024)]
+    markers: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=1024)]
 
 
 A = TypeVar("A", bound=Answer)
