@@ -73,7 +73,8 @@ def graviton_agent(scenario: Scenario, rules: Rules | None = None) -> Run:
     """The calibration of this project."""
     rules = rules or Rules()
     laboratory = scenario.laboratory()
-    result = calibrate(Journal(laboratory), plan_of(scenario), rules)
+    journal = Journal(laboratory, budget_seconds=rules.budget_seconds)
+    result = calibrate(journal, plan_of(scenario), rules)
     covered = sd = gain = None
     if result.confirmations:
         last = result.confirmations[-1]
