@@ -72,9 +72,7 @@ def observation(**changes: object) -> ObserveAnswer:
 
 
 def test_a_block_is_understood() -> None:
-    assert parse(line(BLOCK), RunAnswer) == RunAnswer(
-        elapsed_ns=3, calls_ns=(1, 2), canary_ns=1, cpu_ns=4
-    )
+    assert parse(line(BLOCK), RunAnswer) == RunAnswer(elapsed_ns=3, calls_ns=(1, 2), canary_ns=1, cpu_ns=4)
 
 
 def test_a_failure_is_understood_in_place_of_any_answer() -> None:
