@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean, median
+from statistics import median
 
 from graviton_agent.calibration.journal import Journal, OutOfTimeError
 from graviton_agent.calibration.plan import Plan
@@ -260,9 +260,10 @@ class Confirmer:
         """A batch that the candidate slows down too much, or pushes over its latency bound."""
         for index, case in enumerate(self._plan.workload.cases):
             measured = [pair.cases[index] for pair in pairs]
-            loss = -fmean(found.log_ratio for found in measured)
-            if case.weight >= self._rules.regression_weight and loss > self._rules.regression:
-                return f"batch {case.batch} gets {math.expm1(loss):.0%} slower"
+            own = estimate([found.log_ratio for found in measured], self._rules, self._prior_sd)
+            slower = -own.mean > self._rules.regression and own.upper(self._rules.coverage_alpha) < 0
+            if case.weight >= self._rules.regression_weight and slower:
+                return f"batch {case.batch} gets {math.expm1(-own.mean):.0%} slower"
             if case.latency_bound_ms is not None:
                 default, candidate = (
                     median(call for found in measured for call in calls(found)) / 1e6

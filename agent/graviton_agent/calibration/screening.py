@@ -290,13 +290,14 @@ class Screener:
         return [e for e in environments(self._levers) if e not in refused]
 
     def _arms(self) -> list[Arm]:
-        """The arms that are still in the race."""
+        """The arms that are still in the race; of those that compute everything alike, the smallest alone."""
         allowed = set(self._environments())
-        return [
-            arm
-            for arm in arms_of(self._levers, self._thresholds, self._threads)
-            if arm.environment in allowed and not self._guarded(arm)
-        ]
+        cases = range(len(self._plan.workload.cases))
+        distinct: dict[tuple[CellKey, ...], Arm] = {}
+        for arm in arms_of(self._levers, self._thresholds, self._threads):
+            if arm.environment in allowed and not self._guarded(arm):
+                distinct.setdefault(tuple(self._cell(arm, index) for index in cases), arm)
+        return list(distinct.values())
 
     def _guarded(self, arm: Arm) -> str | None:
         """Why an arm may not be chosen, from what was observed of its environment; None if it may."""
