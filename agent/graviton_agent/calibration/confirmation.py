@@ -95,14 +95,13 @@ class Confirmation:
 
 
 def judge(
-    log_ratios: Sequence[float], rules: Rules, *, share: float, prior_sd: float, most_pairs: int
+    log_ratios: Sequence[float], rules: Rules, *, prior_sd: float, most_pairs: int
 ) -> tuple[Verdict, str] | None:
     """Judges the pairs so far: a verdict with its reason, or None to measure another pair. Pure.
 
     Args:
         log_ratios: of the pairs so far, default over candidate.
         rules: the declared rules.
-        share: the share of the alphas that this rung of the ladder may spend.
         prior_sd: the pair's standard deviation as known before, blind to the outcome.
         most_pairs: how many pairs there is time for, these included.
     """
@@ -110,11 +109,7 @@ def judge(
         return None
     found = estimate(log_ratios, rules, prior_sd)
     for look in rules.looks:
-        if (
-            look.pairs == found.pairs
-            and found.lower(look.alpha * share) > 0
-            and (found.mean >= rules.minimum_gain)
-        ):
+        if look.pairs == found.pairs and found.lower(look.alpha) > 0 and (found.mean >= rules.minimum_gain):
             return Verdict.ADOPT, f"faster in {found.pairs} pairs of fresh processes"
     if found.pairs >= rules.futility_from and found.upper(rules.futility_alpha) < rules.minimum_gain:
         return Verdict.NO_GAIN, f"gains less than {rules.minimum_gain:.0%}"
@@ -123,7 +118,7 @@ def judge(
         if found.pairs >= rules.looks[-1].pairs:
             return Verdict.TOO_NOISY, f"{found.pairs} pairs (SD {found.sd:.1%}) could not decide"
         return Verdict.OUT_OF_TIME, f"{found.pairs} pairs (SD {found.sd:.1%}) could not decide in time"
-    if found.pairs >= rules.futility_from and not _has_power(found, remaining[-1], rules, share):
+    if found.pairs >= rules.futility_from and not _has_power(found, remaining[-1], rules):
         return (
             Verdict.TOO_NOISY,
             f"pairs differ by {found.sd:.1%} among themselves: {remaining[-1].pairs} can't show a gain",
@@ -131,7 +126,7 @@ def judge(
     return None
 
 
-def _has_power(found: Estimate, last: Look, rules: Rules, share: float) -> bool:
+def _has_power(found: Estimate, last: Look, rules: Rules) -> bool:
     """Whether the last look has an even chance to adopt the wanted gain, or the one seen so far."""
     at_last = Estimate(
         mean=max(rules.wanted_gain, found.mean),
@@ -139,7 +134,7 @@ def _has_power(found: Estimate, last: Look, rules: Rules, share: float) -> bool:
         degrees_of_freedom=rules.prior_pairs + last.pairs - 1,
         pairs=last.pairs,
     )
-    return at_last.lower(last.alpha * share) > 0
+    return at_last.lower(last.alpha) > 0
 
 
 class Confirmer:
@@ -154,7 +149,7 @@ class Confirmer:
         self._turn = 0
         self._pair_seconds = 0.0
 
-    def run(self, candidate: Configuration, *, share: float) -> Confirmation:
+    def run(self, candidate: Configuration) -> Confirmation:
         """Measures pairs until the candidate is adopted, refused, given up, or time is out.
 
         Raises TrialError if the default configuration itself fails.
@@ -163,7 +158,7 @@ class Confirmer:
         dropped = 0
         observation: Observation | None = None
         while True:
-            ended = self._judge(pairs, dropped, share)
+            ended = self._judge(pairs, dropped)
             if ended is None:
                 try:
                     pair, seen = self._pair(candidate, observe=observation is None)
@@ -191,14 +186,13 @@ class Confirmer:
             )
             return Confirmation(candidate, verdict, reason, tuple(pairs), found, dropped, observation)
 
-    def _judge(self, pairs: Sequence[Pair], dropped: int, share: float) -> tuple[Verdict, str] | None:
+    def _judge(self, pairs: Sequence[Pair], dropped: int) -> tuple[Verdict, str] | None:
         # How long a pair takes is known once one has run; until then there is time for another.
         more = self._journal.left() / self._pair_seconds if self._pair_seconds else 1.0
         affordable = len(pairs) + max(0, int(more))
         ended = judge(
             [pair.log_ratio for pair in pairs],
             self._rules,
-            share=share,
             prior_sd=self._prior_sd,
             most_pairs=affordable,
         )

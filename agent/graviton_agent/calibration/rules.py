@@ -27,7 +27,7 @@ class Rules:
     """Screening must predict this much for a candidate to be confirmed."""
     tie: float = 0.01
     """Predictions closer than this are equal; the configuration with the fewest variables is then taken."""
-    looks: tuple[Look, ...] = (Look(2, 0.002), Look(3, 0.01), Look(5, 0.01), Look(8, 0.01))
+    looks: tuple[Look, ...] = (Look(2, 0.004), Look(3, 0.02), Look(5, 0.03), Look(8, 0.04))
     """The looks of the confirmation; their alphas add up to the chance of a false change."""
     futility_from: int = 2
     """A candidate is given up, or called too noisy, after this many pairs at the earliest."""
@@ -62,7 +62,7 @@ class Rules:
     """The most of them: virtual machines often never settle."""
     settled: float = 0.05
     """Two successive warm-up iterations within this of each other end the warm-up."""
-    canary_tolerance: float = 0.25
+    canary_tolerance: float = 0.12
     """A round in which the canary's log differs by more from the session's median is measured again."""
     steal_tolerance: float = 0.01
     """A round that lost more of the host's CPU time to the hypervisor is measured again."""
