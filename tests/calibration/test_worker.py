@@ -278,6 +278,11 @@ def test_a_network_with_one_output_has_no_winner(worker: Worker) -> None:
     assert worker.accuracy(exact.float(), exact)["argmax_rows"] == 0
 
 
+def test_a_single_output_is_measured_against_itself(worker: Worker) -> None:
+    exact = torch.tensor([[2.0]], dtype=torch.float64)
+    assert worker.accuracy(torch.tensor([[2.5]]), exact)["error"] == 0.25
+
+
 def test_what_an_observation_needs_does_not_count_as_the_workload_s_memory(worker: Worker) -> None:
     memory = worker.observe()["memory"]
     assert 0 < memory["rss_anon"] <= memory["peak"]
