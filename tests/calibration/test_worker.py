@@ -178,7 +178,6 @@ def test_where_onednn_takes_nothing_all_bits_are_those_of_blas(worker: Worker) -
     for found in observation["cases"]:
         if found["kernels"]:
             pytest.skip("oneDNN takes products of this size here")
-        assert found["digest"] == found["blas_digest"]
         assert all(p["digest"] == p["blas_digest"] and p["stable"] for p in found["products"])
 
 

@@ -251,12 +251,12 @@ class Screener:
         cases = self._plan.workload.cases
         wanted: dict[int, dict[CellKey, RecordedTrial]] = {index: {} for index in range(len(cases))}
         for arm in arms:
-            for index in wanted:
+            for index, found in wanted.items():
                 key = self._cell(arm, index)
                 if key.environment in trials:
-                    wanted[index][key] = trials[key.environment]
+                    found[key] = trials[key.environment]
                 elif everywhere and arm.environment in trials:
-                    wanted[index].setdefault(key, trials[arm.environment])
+                    found.setdefault(key, trials[arm.environment])
         cells = {
             cases[index]: [(trial, key.path) for key, trial in found.items()]
             for index, found in wanted.items()

@@ -122,8 +122,6 @@ class CaseObservation:
     products: tuple[ProductObservation, ...]
     digest: str
     """Of the whole network's output bits."""
-    blas_digest: str
-    """The same with oneDNN switched off."""
     error: float
     """Norm of (output - float64 output) over the norm of the float64 output minus its mean."""
     worst_row_error: float
