@@ -142,8 +142,8 @@ class ScriptedLaboratory:
     start_seconds: float = 1.0
     seconds: float = 0.0
     """The clock."""
-    started: list[Configuration] = field(default_factory=list)
-    """Every process that came to life or tried to, in order."""
+    specs: list[TrialSpec] = field(default_factory=list)
+    """Of every process that came to life or tried to, in order."""
     running: int = 0
     most_running: int = 0
     blocks: list[tuple[Configuration, Path, int, int]] = field(default_factory=list)
@@ -156,13 +156,18 @@ class ScriptedLaboratory:
     def start(self, specs: Sequence[TrialSpec]) -> tuple["ScriptedTrial", ...]:
         """See Laboratory."""
         self.seconds += self.start_seconds
-        self.started += [spec.configuration for spec in specs]
+        self.specs += specs
         for spec in specs:
             if reason := self.fails(spec.configuration, "start", 1):
                 raise TrialError(spec.configuration, reason)
         self.running += len(specs)
         self.most_running = max(self.most_running, self.running)
         return tuple(ScriptedTrial(self, spec) for spec in specs)
+
+    @property
+    def started(self) -> list[Configuration]:
+        """The configuration of every process that came to life or tried to, in order."""
+        return [spec.configuration for spec in self.specs]
 
     def blocks_of(self, configuration: Configuration) -> int:
         """How many blocks its processes ran."""
