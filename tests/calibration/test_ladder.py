@@ -141,6 +141,19 @@ def test_a_threshold_moves_to_where_the_backends_cross() -> None:
     assert threshold_for((10.0, 40.0), (20.0, 20.0), 32, workload) == 64
 
 
+def test_the_crossing_is_found_where_blas_was_measured_once_for_all_environments() -> None:
+    """With every product on BLAS fast math can't be seen, so that screening measures one arm for both."""
+    workload = make_workload(batches="32,128")
+    predictions = [
+        predicted(Arm(BF16, limit(32, workload)), 2.0, (10.0, 20.0)),
+        predicted(Arm(threshold=limit(128, workload)), 1.5, (10.0, 40.0)),
+        predicted(Arm(BF16), 1.4, (20.0, 20.0)),
+        predicted(Arm(), 1.0, (30.0, 80.0)),
+    ]
+    found = rungs(predictions, workload, RULES)[0]
+    assert found.configuration == BF16.merged(Configuration.of({"TORCH_MKLDNN_MATMUL_MIN_DIM": "64"}))
+
+
 def test_a_moved_threshold_still_acts_alike() -> None:
     blas, onednn = (10.0, 30.0, 290.0), (40.0, 50.0, 72.0)
     for at, above in ((10, 32), (32, 256)):
