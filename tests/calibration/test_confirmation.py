@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -48,14 +48,15 @@ def confirmed(
     rules: Rules = RULES,
     budget: float = 600.0,
     plan: Plan | None = None,
-    journal: Journal | None = None,
+    seen_before: Mapping[Configuration, Observation] | None = None,
 ) -> Confirmation:
     """What comes of bf16 against the default."""
     machine = Machine(3, 4, "madvise", TORCH_2_9_1)
     plan = plan or make_plan(host_of(machine), machine.build, laboratory.workload)
     rounds = Rounds(rules, random.Random(5))
-    journal = journal or Journal(laboratory, budget)
-    return Confirmer(journal, plan, rules, rounds, rules.prior_sd).run(BF16)
+    journal = Journal(laboratory, budget)
+    confirmer = Confirmer(journal, plan, rules, rounds, prior_sd=rules.prior_sd, observed=seen_before or {})
+    return confirmer.run(BF16)
 
 
 def lab(ms: Times | None = None, workload: Workload = TUTORIAL) -> ScriptedLaboratory:
@@ -186,6 +187,15 @@ def test_a_candidate_that_computes_wrong_is_refused(error: float, words: str) ->
 def test_the_observation_of_the_candidates_real_process_is_kept() -> None:
     found = confirmed(lab())
     assert found.observation == observation(BF16, TUTORIAL)
+
+
+def test_a_candidate_that_was_observed_before_is_judged_by_that() -> None:
+    laboratory = lab()
+    laboratory.fails = lambda _configuration, command, _turn: "is not to be" if command == "observe" else None
+    seen = observation(BF16, TUTORIAL)
+    assert confirmed(laboratory, seen_before={BF16: seen}).observation == seen
+    wrong = observation(BF16, TUTORIAL, error=0.05)
+    assert confirmed(laboratory, seen_before={BF16: wrong}).verdict is Verdict.REFUSED
 
 
 def costing(rss: int = 0, peak: int = 0) -> Callable[[Configuration], Memory]:

@@ -117,6 +117,8 @@ def _outcome(
     if not ladder and not screening.finished:
         return Outcome.INCONCLUSIVE, "the budget was used up before every setting was measured"
     if not ladder:
+        if len(screening.predictions) <= 1 and screening.refusals:
+            return Outcome.KEEP, "every configuration that differs failed or was refused"
         if len(screening.predictions) <= 1:
             return Outcome.KEEP, "no setting can have an effect on this workload here"
         return Outcome.KEEP, "nothing that was tried is faster than the default by enough to matter"

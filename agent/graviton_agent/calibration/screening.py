@@ -120,6 +120,11 @@ class Screener:
             if environment != DEFAULT and (reason := self._guarded(Arm(environment)))
         )
         self._found.pair_variances = self._pair_variances()
+        self._found.refusals += [
+            Refusal(lever.configuration, reason)
+            for lever in self._levers
+            if (reason := self._guarded(Arm(lever.configuration)))
+        ]
         return self._found
 
     # What can differ at all
@@ -308,7 +313,12 @@ class Screener:
         return list(distinct.values())
 
     def _guarded(self, arm: Arm) -> str | None:
-        """Why an arm may not be chosen, from what was observed of its environment; None if it may."""
+        """Why an arm may not be chosen, from what was observed of its environment; None if it may.
+
+        The default may always: it is what the others are compared with.
+        """
+        if arm == DEFAULT_ARM:
+            return None
         return self._inaccurate(arm) or self._too_large(arm.environment)
 
     def _inaccurate(self, arm: Arm) -> str | None:
@@ -339,6 +349,8 @@ class Screener:
 
     def _predictions(self) -> tuple[Prediction, ...]:
         """The predictions of all arms whose cells were all measured, falling by gain."""
+        if DEFAULT not in self._found.observations:
+            return ()
         default = self._milliseconds(DEFAULT_ARM)
         if default is None:
             return ()
