@@ -157,36 +157,32 @@ class Confirmer:
         pairs: list[Pair] = []
         dropped = 0
         observation: Observation | None = None
-        while True:
-            ended = self._judge(pairs, dropped)
-            if ended is None:
-                try:
-                    pair, seen = self._pair(candidate, observe=observation is None)
-                except OutOfTimeError:
-                    ended = Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
-                except TrialError as error:
-                    if error.configuration == DEFAULT:
-                        raise
-                    ended = Verdict.REFUSED, error.reason
-                else:
-                    observation = observation or seen
-                    refusal = self._refusal(observation, [*pairs, pair])
-                    if pair.disturbed:
-                        dropped += 1
-                    else:
-                        pairs.append(pair)
-                    if refusal is None:
-                        continue
-                    ended = Verdict.REFUSED, refusal
-            verdict, reason = ended
-            if verdict is Verdict.ADOPT and (harm := self._harm(pairs)):
-                verdict, reason = Verdict.REFUSED, harm
-            found = (
-                estimate([pair.log_ratio for pair in pairs], self._rules, self._prior_sd) if pairs else None
-            )
-            return Confirmation(candidate, verdict, reason, tuple(pairs), found, dropped, observation)
+        while (ended := self._judge(pairs, dropped)) is None:
+            try:
+                pair, seen = self._pair(candidate, observe=observation is None)
+            except OutOfTimeError:
+                ended = Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
+                break
+            except TrialError as error:
+                if error.configuration == DEFAULT:
+                    raise
+                ended = Verdict.REFUSED, error.reason
+                break
+            observation = observation or seen
+            refusal = self._refusal(observation, [*pairs, pair])
+            if pair.disturbed:
+                dropped += 1
+            else:
+                pairs.append(pair)
+            if refusal is not None:
+                ended = Verdict.REFUSED, refusal
+                break
+        verdict, reason = ended
+        found = estimate([pair.log_ratio for pair in pairs], self._rules, self._prior_sd) if pairs else None
+        return Confirmation(candidate, verdict, reason, tuple(pairs), found, dropped, observation)
 
     def _judge(self, pairs: Sequence[Pair], dropped: int) -> tuple[Verdict, str] | None:
+        """The verdict on the pairs so far; None to measure another."""
         # How long a pair takes is known once one has run; until then there is time for another.
         more = self._journal.left() / self._pair_seconds if self._pair_seconds else 1.0
         affordable = len(pairs) + max(0, int(more))
@@ -196,6 +192,10 @@ class Confirmer:
             prior_sd=self._prior_sd,
             most_pairs=affordable,
         )
+        if ended is not None and ended[0] is Verdict.ADOPT and (harm := self._harm(pairs)):
+            # A single batch is noisier than the mix: what seems slower gets a few more pairs to show it.
+            hasty = len(pairs) < min(self._rules.regression_pairs, affordable)
+            ended = None if hasty else (Verdict.REFUSED, harm)
         if ended is not None:
             return ended
         if dropped > max(1.0, self._rules.dropped_share * (len(pairs) + dropped)):

@@ -41,14 +41,17 @@ class Rules:
     """How many pairs the assumption weighs as much as."""
     floor_sd: float = 0.003
     """No pair is believed to be more exact than this."""
-    screening_passes: int = 2
-    """How many times each environment that is still in the race is started for screening."""
+    screening_passes: int = 4
+    """How many times an environment that is still in the race is started for screening at most."""
+    screening_share: float = 0.4
+    """Share of the budget after which no further pass begins."""
     hopeless: float = 0.10
     """An arm that loses by this much in the first pass is not measured again."""
     nothing_gained: float = 0.0
     """Screening ends after its first pass if no arm is predicted to gain more."""
     contender_reach: float = 0.03
-    """Arms whose prediction is this close to the best are measured again."""
+    """After the first pass, arms whose prediction is this close to the best are measured again; later
+    passes narrow it with the square root of their number, as the predictions get more exact."""
     most_contenders: int = 6
     block_seconds: float = 0.1
     """The shortest time that a block may take."""
@@ -75,6 +78,8 @@ class Rules:
     regression: float = 0.05
     """No batch with a share of at least `regression_weight` may get slower by more than this."""
     regression_weight: float = 0.05
+    regression_pairs: int = 5
+    """A batch that seems to get slower than that delays an adoption until so many pairs are measured."""
     accuracy_per_layer: float = 3.0 * 2.0**-8
     """Bound of the relative error norm for one bf16 layer; it grows with the square root of the layers,
     and the bound is that of 3*sqrt(L)*2^-8: 2 % for three layers."""

@@ -105,11 +105,11 @@ class Screener:
         with suppress(OutOfTimeError):
             self._look()
             self._cover()
-            for _ in range(1, self._rules.screening_passes):
-                contenders = self._contenders()
-                if not contenders:
+            for done in range(1, self._rules.screening_passes):
+                contenders = self._contenders(done)
+                if not contenders or self._journal.elapsed() > self._share_of_budget():
                     break
-                self._repeat(contenders)
+                self._repeat(contenders, done)
             self._found.finished = True
         self._found.predictions = self._predictions()
         self._found.pair_variances = self._pair_variances()
@@ -177,9 +177,10 @@ class Screener:
         for start in range(0, len(missing), 2):
             self._try_launch(missing[start : start + 2])
 
-    def _repeat(self, contenders: Sequence[Arm]) -> None:
-        """Measures the contenders and the default in fresh processes."""
-        wanted = list(dict.fromkeys([DEFAULT, *(arm.environment for arm in contenders)]))
+    def _repeat(self, contenders: Sequence[Arm], done: int) -> None:
+        """Measures the contenders in fresh processes, and the default once more with the first of them."""
+        own = [arm.environment for arm in contenders]
+        wanted = list(dict.fromkeys([DEFAULT, *own] if done == 1 else own))
         for start in range(0, len(wanted), 2):
             self._try_launch(wanted[start : start + 2], contenders)
 
@@ -360,17 +361,23 @@ class Screener:
             return True
         return math.log(self._mix(fewer) / self._mix(default)) > self._rules.hopeless
 
-    def _contenders(self) -> list[Arm]:
-        """The arms that may still turn out best; none if nothing was faster than the default."""
+    def _share_of_budget(self) -> float:
+        """Seconds that screening may use before it begins another pass."""
+        return self._rules.screening_share * self._rules.budget_seconds
+
+    def _contenders(self, done: int) -> list[Arm]:
+        """The arms that may still turn out best, after some passes.
+
+        None if nothing was faster than the default. None after the second pass if all of them share one
+        environment: the same processes then measured them, side by side.
+        """
         predictions = self._predictions()
         best = predictions[0].gain
         if best <= self._rules.nothing_gained:
             return []
-        return [
-            p.arm
-            for p in predictions[: self._rules.most_contenders]
-            if p.gain >= best - self._rules.contender_reach
-        ]
+        reach = self._rules.contender_reach / math.sqrt(done)
+        found = [p.arm for p in predictions[: self._rules.most_contenders] if p.gain >= best - reach]
+        return found if done == 1 or len({arm.environment for arm in found}) > 1 else []
 
     def _pair_variances(self) -> tuple[float, ...]:
         """For each environment that was started twice, what its two processes say about a pair's variance.
