@@ -109,7 +109,8 @@ def judge(
         return None
     found = estimate(log_ratios, rules, prior_sd)
     for look in rules.looks:
-        if look.pairs == found.pairs and found.lower(look.alpha) > 0 and (found.mean >= rules.minimum_gain):
+        shown = found.lower(look.alpha) > rules.sure_gain and found.mean >= rules.minimum_gain
+        if look.pairs == found.pairs and shown:
             return Verdict.ADOPT, f"faster in {found.pairs} pairs of fresh processes"
     if found.pairs >= rules.futility_from and found.upper(rules.futility_alpha) < rules.minimum_gain:
         return Verdict.NO_GAIN, f"gains less than {100 * rules.minimum_gain:.0f} %"
@@ -121,10 +122,10 @@ def judge(
             Verdict.OUT_OF_TIME,
             f"{found.pairs} pairs (SD {100 * found.sd:.1f} %) could not decide in time",
         )
-    if found.pairs >= rules.futility_from and not _has_power(found, remaining[-1], rules):
+    if found.pairs >= rules.noisy_from and not _has_power(found, remaining[-1], rules):
         return (
             Verdict.TOO_NOISY,
-            f"pairs differ by {100 * found.sd:.1f} % among themselves: {remaining[-1].pairs} can't show a gain",
+            f"pairs differ by {100 * found.sd:.1f} %: {remaining[-1].pairs} of them can't show a gain",
         )
     return None
 
@@ -137,7 +138,7 @@ def _has_power(found: Estimate, last: Look, rules: Rules) -> bool:
         degrees_of_freedom=rules.prior_pairs + last.pairs - 1,
         pairs=last.pairs,
     )
-    return at_last.lower(last.alpha) > 0
+    return at_last.lower(last.alpha) > rules.sure_gain
 
 
 class Confirmer:
