@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.host.machines import EC2, write
 
 from graviton_agent.host import Host, read_host
 from graviton_agent.root import Root
+from tests.host.machines import EC2, write
 
 HOSTS = Path(os.environ.get("GRAVITON_AGENT_HOSTS", Path(__file__).resolve().parents[2] / "../shared/hosts"))
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tests.host.machines import write
 
 from graviton_agent.host.cgroup import Limits, own_cgroups, read_limits
 from graviton_agent.root import Root
+from tests.host.machines import write
 
 V2 = "sys/fs/cgroup"
 MIB = 1024 * 1024

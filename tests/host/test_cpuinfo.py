@@ -4,11 +4,11 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.host.machines import BF16, N1, V1, block, cpuinfo, write, x86_cpuinfo
 
 from graviton_agent.host.cores import Midr
 from graviton_agent.host.cpuinfo import EMPTY, Layout, parse_cpuinfo, read_cpuinfo
 from graviton_agent.root import Root
+from tests.host.machines import BF16, N1, V1, block, cpuinfo, write, x86_cpuinfo
 
 V1_R1P1 = Midr(0x41, V1, 1, 1)
 

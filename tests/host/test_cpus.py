@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.host.machines import write
 
 from graviton_agent.host.cpulist import format_cpu_list, parse_cpu_list
 from graviton_agent.host.cpus import (
@@ -17,6 +16,7 @@ from graviton_agent.host.cpus import (
     read_threads_per_core,
 )
 from graviton_agent.root import Root
+from tests.host.machines import write
 
 CPU = "sys/devices/system/cpu"
 NODE = "sys/devices/system/node"

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.host.machines import N1, V1, machine, write
 
 import graviton_agent
 from graviton_agent.cli.main import main
+from tests.host.machines import N1, V1, machine, write
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.host.machines import smbios_processor, smbios_structure, write
 
 from graviton_agent.host.dmi import Dmi, parse_processors, read_dmi
 from graviton_agent.root import Root
+from tests.host.machines import smbios_processor, smbios_structure, write
 
 SYSTEM = smbios_structure(1, bytes(23), "Amazon EC2", "c7g.large")
 NO_STRINGS = smbios_structure(32, bytes(7))

@@ -1,9 +1,9 @@
 """The verdict, case by case."""
 
 import pytest
-from tests.host.machines import A72, N1, N2, V1, V2, V3, block, cpuinfo, facts, x86_cpuinfo
 
 from graviton_agent.host.generation import Facts, Verdict, identify
+from tests.host.machines import A72, N1, N2, V1, V2, V3, block, cpuinfo, facts, x86_cpuinfo
 
 
 def verdict_of(case: Facts) -> Verdict:

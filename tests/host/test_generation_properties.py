@@ -2,11 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.host.machines import A72, EC2, N1, N2, V1, V2, V3, block, facts, x86_cpuinfo
 
 from graviton_agent.host.cpuinfo import parse_cpuinfo
 from graviton_agent.host.dmi import Dmi
 from graviton_agent.host.generation import Facts, Verdict, identify, weigh
+from tests.host.machines import A72, EC2, N1, N2, V1, V2, V3, block, facts, x86_cpuinfo
 
 CORE_OF_FAMILY = {
     "a1": A72,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.host.machines import EC2, N1, V1, V2, block, cpuinfo, machine, smbios_processor, write, x86_cpuinfo
 
 from graviton_agent.host import Host, Verdict, read_host
 from graviton_agent.root import Root
+from tests.host.machines import EC2, N1, V1, V2, block, cpuinfo, machine, smbios_processor, write, x86_cpuinfo
 
 NAMES = (
     "proc/cpuinfo",

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.host.machines import write
 
 from graviton_agent.host.memory import Memory, read_memory
 from graviton_agent.root import Root
+from tests.host.machines import write
 
 THP = "sys/kernel/mm/transparent_hugepage"
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean, median
+from statistics import median
 
-from graviton_agent.calibration.journal import Journal
+from graviton_agent.calibration.journal import Journal, OutOfTimeError
 from graviton_agent.calibration.plan import Plan
 from graviton_agent.calibration.proof import accuracy_problem
 from graviton_agent.calibration.rounds import Round, Rounds
@@ -95,14 +95,13 @@ class Confirmation:
 
 
 def judge(
-    log_ratios: Sequence[float], rules: Rules, *, share: float, prior_sd: float, most_pairs: int
+    log_ratios: Sequence[float], rules: Rules, *, prior_sd: float, most_pairs: int
 ) -> tuple[Verdict, str] | None:
     """Judges the pairs so far: a verdict with its reason, or None to measure another pair. Pure.
 
     Args:
         log_ratios: of the pairs so far, default over candidate.
         rules: the declared rules.
-        share: the share of the alphas that this rung of the ladder may spend.
         prior_sd: the pair's standard deviation as known before, blind to the outcome.
         most_pairs: how many pairs there is time for, these included.
     """
@@ -110,11 +109,7 @@ def judge(
         return None
     found = estimate(log_ratios, rules, prior_sd)
     for look in rules.looks:
-        if (
-            look.pairs == found.pairs
-            and found.lower(look.alpha * share) > 0
-            and (found.mean >= rules.minimum_gain)
-        ):
+        if look.pairs == found.pairs and found.lower(look.alpha) > 0 and (found.mean >= rules.minimum_gain):
             return Verdict.ADOPT, f"faster in {found.pairs} pairs of fresh processes"
     if found.pairs >= rules.futility_from and found.upper(rules.futility_alpha) < rules.minimum_gain:
         return Verdict.NO_GAIN, f"gains less than {rules.minimum_gain:.0%}"
@@ -123,7 +118,7 @@ def judge(
         if found.pairs >= rules.looks[-1].pairs:
             return Verdict.TOO_NOISY, f"{found.pairs} pairs (SD {found.sd:.1%}) could not decide"
         return Verdict.OUT_OF_TIME, f"{found.pairs} pairs (SD {found.sd:.1%}) could not decide in time"
-    if found.pairs >= rules.futility_from and not _has_power(found, remaining[-1], rules, share):
+    if found.pairs >= rules.futility_from and not _has_power(found, remaining[-1], rules):
         return (
             Verdict.TOO_NOISY,
             f"pairs differ by {found.sd:.1%} among themselves: {remaining[-1].pairs} can't show a gain",
@@ -131,7 +126,7 @@ def judge(
     return None
 
 
-def _has_power(found: Estimate, last: Look, rules: Rules, share: float) -> bool:
+def _has_power(found: Estimate, last: Look, rules: Rules) -> bool:
     """Whether the last look has an even chance to adopt the wanted gain, or the one seen so far."""
     at_last = Estimate(
         mean=max(rules.wanted_gain, found.mean),
@@ -139,7 +134,7 @@ def _has_power(found: Estimate, last: Look, rules: Rules, share: float) -> bool:
         degrees_of_freedom=rules.prior_pairs + last.pairs - 1,
         pairs=last.pairs,
     )
-    return at_last.lower(last.alpha * share) > 0
+    return at_last.lower(last.alpha) > 0
 
 
 class Confirmer:
@@ -154,7 +149,7 @@ class Confirmer:
         self._turn = 0
         self._pair_seconds = 0.0
 
-    def run(self, candidate: Configuration, *, share: float) -> Confirmation:
+    def run(self, candidate: Configuration) -> Confirmation:
         """Measures pairs until the candidate is adopted, refused, given up, or time is out.
 
         Raises TrialError if the default configuration itself fails.
@@ -162,51 +157,51 @@ class Confirmer:
         pairs: list[Pair] = []
         dropped = 0
         observation: Observation | None = None
-        while True:
-            ended = self._judge(pairs, dropped, share)
-            if ended is None:
-                try:
-                    pair, seen = self._pair(candidate, observe=observation is None)
-                except TrialError as error:
-                    if error.configuration == DEFAULT:
-                        raise
-                    ended = Verdict.REFUSED, error.reason
-                else:
-                    observation = observation or seen
-                    refusal = self._refusal(observation, [*pairs, pair])
-                    if pair.disturbed:
-                        dropped += 1
-                    else:
-                        pairs.append(pair)
-                    if refusal is None:
-                        continue
-                    ended = Verdict.REFUSED, refusal
-            verdict, reason = ended
-            if verdict is Verdict.ADOPT and (harm := self._harm(pairs)):
-                verdict, reason = Verdict.REFUSED, harm
-            found = (
-                estimate([pair.log_ratio for pair in pairs], self._rules, self._prior_sd) if pairs else None
-            )
-            return Confirmation(candidate, verdict, reason, tuple(pairs), found, dropped, observation)
+        while (ended := self._judge(pairs, dropped)) is None:
+            try:
+                pair, seen = self._pair(candidate, observe=observation is None)
+            except OutOfTimeError:
+                ended = Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
+                break
+            except TrialError as error:
+                if error.configuration == DEFAULT:
+                    raise
+                ended = Verdict.REFUSED, error.reason
+                break
+            observation = observation or seen
+            refusal = self._refusal(observation, [*pairs, pair])
+            if pair.disturbed:
+                dropped += 1
+            else:
+                pairs.append(pair)
+            if refusal is not None:
+                ended = Verdict.REFUSED, refusal
+                break
+        verdict, reason = ended
+        found = estimate([pair.log_ratio for pair in pairs], self._rules, self._prior_sd) if pairs else None
+        return Confirmation(candidate, verdict, reason, tuple(pairs), found, dropped, observation)
 
-    def _judge(self, pairs: Sequence[Pair], dropped: int, share: float) -> tuple[Verdict, str] | None:
-        left = self._rules.budget_seconds - self._journal.elapsed()
-        affordable = len(pairs) + int(left / self._pair_seconds) if self._pair_seconds else len(pairs) + 1
-        if not self._pair_seconds and left <= 0:
-            affordable = 0
+    def _judge(self, pairs: Sequence[Pair], dropped: int) -> tuple[Verdict, str] | None:
+        """The verdict on the pairs so far; None to measure another."""
+        # How long a pair takes is known once one has run; until then there is time for another.
+        more = self._journal.left() / self._pair_seconds if self._pair_seconds else 1.0
+        affordable = len(pairs) + max(0, int(more))
         ended = judge(
             [pair.log_ratio for pair in pairs],
             self._rules,
-            share=share,
             prior_sd=self._prior_sd,
             most_pairs=affordable,
         )
+        if ended is not None and ended[0] is Verdict.ADOPT and (harm := self._harm(pairs)):
+            # A single batch is noisier than the mix: what seems slower gets a few more pairs to show it.
+            hasty = len(pairs) < min(self._rules.regression_pairs, affordable)
+            ended = None if hasty else (Verdict.REFUSED, harm)
         if ended is not None:
             return ended
         if dropped > max(1.0, self._rules.dropped_share * (len(pairs) + dropped)):
             return Verdict.TOO_NOISY, f"{dropped} of {len(pairs) + dropped} pairs were disturbed"
         if affordable <= len(pairs):
-            return Verdict.OUT_OF_TIME, "the budget is used up"
+            return Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
         return None
 
     def _pair(self, candidate: Configuration, *, observe: bool) -> tuple[Pair, Observation | None]:
@@ -259,9 +254,10 @@ class Confirmer:
         """A batch that the candidate slows down too much, or pushes over its latency bound."""
         for index, case in enumerate(self._plan.workload.cases):
             measured = [pair.cases[index] for pair in pairs]
-            loss = -fmean(found.log_ratio for found in measured)
-            if case.weight >= self._rules.regression_weight and loss > self._rules.regression:
-                return f"batch {case.batch} gets {math.expm1(loss):.0%} slower"
+            own = estimate([found.log_ratio for found in measured], self._rules, self._prior_sd)
+            slower = -own.mean > self._rules.regression and own.upper(self._rules.coverage_alpha) < 0
+            if case.weight >= self._rules.regression_weight and slower:
+                return f"batch {case.batch} gets {math.expm1(-own.mean):.0%} slower"
             if case.latency_bound_ms is not None:
                 default, candidate = (
                     median(call for found in measured for call in calls(found)) / 1e6

@@ -1,5 +1,6 @@
 """The laboratory on a real host: trials in worker processes of the unit's own interpreter."""
 
+import contextlib
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -90,27 +91,28 @@ class WorkerPool:
 
     def start(self, specs: Sequence[TrialSpec]) -> "tuple[WorkerTrial, ...]":
         """Starts trials side by side. Raises TrialError after ending them all."""
-        trials: list[WorkerTrial] = []
-        try:
-            for spec in specs:
-                trials.append(WorkerTrial(self, spec, []))
-                for _ in range(self.workload.processes):
-                    trials[-1].workers.append(self._launch(spec))
+        trials = tuple(WorkerTrial(self, spec) for spec in specs)
+        with contextlib.ExitStack() as undo:
+            for trial in trials:
+                undo.callback(trial.stop)
+                trial.workers += [self._launch(trial.spec) for _ in range(self.workload.processes)]
             workers = [worker for trial in trials for worker in trial.workers]
-            exchange(workers, LoadAnswer, self.limits.start)
-        except WorkerError as failure:
-            failed = next(trial for trial in trials if failure.worker in trial.workers)
-            raise TrialError(failed.spec.configuration, failure.reason) from None
-        except OSError as error:
-            reason = f"{self.interpreter} can't be started ({error.strerror})"
-            raise TrialError(trials[-1].spec.configuration, reason) from None
-        return tuple(trials)
+            try:
+                exchange(workers, LoadAnswer, self.limits.start)
+            except WorkerError as failure:
+                failed = next(trial for trial in trials if failure.worker in trial.workers)
+                raise TrialError(failed.spec.configuration, failure.reason) from None
+            undo.pop_all()
+        return trials
 
     def _launch(self, spec: TrialSpec) -> Worker:
         """Starts one process and tells it what to load."""
         padding = self._random.randint(0, MAX_PADDING)
         environment = worker_environment(self._environment, self._held, spec.configuration, padding=padding)
-        worker = Worker.start(self._launcher, self.interpreter, environment)
+        try:
+            worker = Worker.start(self._launcher, self.interpreter, environment)
+        except OSError as error:
+            raise TrialError(spec.configuration, f"can't be started ({error.strerror})") from None
         self._workers.append(worker)
         worker.send(
             "load",
@@ -126,10 +128,10 @@ class WorkerPool:
 class WorkerTrial:
     """One configuration in a group of worker processes; its processes end at the first failure."""
 
-    def __init__(self, pool: WorkerPool, spec: TrialSpec, workers: list[Worker]) -> None:
+    def __init__(self, pool: WorkerPool, spec: TrialSpec) -> None:
         self._pool = pool
         self._spec = spec
-        self.workers = workers
+        self.workers: list[Worker] = []
 
     @property
     def spec(self) -> TrialSpec:
@@ -139,6 +141,11 @@ class WorkerTrial:
     def observe(self) -> Observation:
         """Looks at the group's first process; the others do the same."""
         (answer,) = self._ask(self.workers[:1], ObserveAnswer, "observe")
+        workload = self._pool.workload
+        layers = range(len(workload.layers))
+        asked = {case.batch: [*layers] for case in workload.cases}
+        if asked != {case.batch: [product.layer for product in case.products] for case in answer.cases}:
+            raise self._failed("observed other cases than it was asked about")
         return answer.observation()
 
     def run(self, batch: int, path: Path, iterations: int) -> Block:
@@ -154,6 +161,9 @@ class WorkerTrial:
             iterations=iterations,
         )
         after = CpuTime.read(self._pool.root)
+        counts = {len(answer.calls_ns) for answer in answers}
+        if counts != {iterations}:
+            raise self._failed(f"ran {max(counts)} iterations in place of {iterations}")
         own = sum(answer.cpu_ns for answer in answers) / 1e9
         steal, foreign = before.shares_until(after, own) if before and after else (0.0, 0.0)
         return Block(
@@ -192,5 +202,9 @@ class WorkerTrial:
                 worker.send(command, **arguments)
             return exchange(workers, model, self._pool.limits.answer)
         except WorkerError as failure:
-            self.stop()
-            raise TrialError(self._spec.configuration, failure.reason) from None
+            raise self._failed(failure.reason) from None
+
+    def _failed(self, reason: str) -> TrialError:
+        """Ends the processes: nothing that comes after a failure is worth a measurement."""
+        self.stop()
+        return TrialError(self._spec.configuration, reason)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import selectors
 import signal
 import time
@@ -14,14 +15,16 @@ from graviton_agent.calibration.launcher import Child, Launcher
 from graviton_agent.calibration.protocol import Answer, FailureAnswer, ProtocolError, parse
 
 WORKER = Path(__file__).with_name("worker.py")
-GREETING = b"graviton-agent worker "
+GREETING_LINE = re.compile(rb"^graviton-agent worker ([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\n", re.MULTILINE)
 LINE_LIMIT = 8 << 20
 """Bytes of one answer; a block of 100,000 calls is the longest."""
+CHATTER_LIMIT = 256 << 10
+"""Bytes that may be printed before the worker itself runs."""
 NOISE_LIMIT = 64 << 20
 """Bytes that a worker may print beside its answers before it counts as broken."""
 NOISE_KEPT = 16 << 10
 PIECE = 64 << 10
-ENDING_SECONDS = 5.0
+ENDING_SECONDS = 3.0
 
 
 A = TypeVar("A", bound=Answer)
@@ -46,7 +49,7 @@ class Worker:
         self._received = bytearray()
         self._tail = b""
         self._noise_bytes = 0
-        self._ended = False
+        self._stopped = False
         self.python: str | None = None
         """Version from the greeting; None until it came."""
 
@@ -63,7 +66,9 @@ class Worker:
         return one_line(next((line for line in reversed(lines) if line.strip()), ""))
 
     def send(self, command: str, **arguments: object) -> None:
-        """Wakes the process and gives it a command."""
+        """Wakes the process and gives it a command. Raises WorkerError."""
+        if self._stopped:
+            raise WorkerError(self, "was stopped before")
         line = json.dumps({"command": command, **arguments}) + "\n"
         self._child.signal(signal.SIGCONT)
         # A process that has ended shows when the answer is read, with the reason.
@@ -76,13 +81,12 @@ class Worker:
 
     def stop(self) -> None:
         """Ends the process and all that it started; never raises, and may be called twice."""
-        if self._ended:
-            return
-        self._ended = True
-        # A worker has nothing to save.
-        self._child.signal(signal.SIGKILL)
-        self._child.wait(ENDING_SECONDS)
-        self._child.close()
+        if not self._stopped:
+            # A worker has nothing to save.
+            self._child.signal(signal.SIGKILL)
+            self._child.wait(ENDING_SECONDS)
+            self._stopped = True
+            self._child.close()
 
     def register(self, selector: selectors.BaseSelector) -> None:
         """Has its two outputs watched."""
@@ -100,23 +104,21 @@ class Worker:
         self._received += piece
         if self.python is None:
             self._look_for_greeting()
-        if len(self._received) > LINE_LIMIT:
+        elif len(self._received) > LINE_LIMIT:
             raise WorkerError(self, f"answered with more than {LINE_LIMIT >> 20} MiB")
         return True
 
-    def answer(self) -> bytes | None:
-        """The line that has come in; None if it is not complete. Raises WorkerError."""
-        line, newline, rest = self._received.partition(b"\n")
-        if self.python is None or not newline:
-            return None
-        if rest:
-            raise WorkerError(self, "answered more than it was asked")
-        return bytes(line)
+    @property
+    def has_answered(self) -> bool:
+        """Whether a whole line has come in."""
+        return self.python is not None and b"\n" in self._received
 
     def take_answer(self, model: type[A]) -> A:
         """Understands the line that has come in, which is then gone. Raises WorkerError."""
-        line = self.answer() or b""
+        line, _, rest = bytes(self._received).partition(b"\n")
         self._received.clear()
+        if rest:
+            raise WorkerError(self, "answered more than it was asked")
         try:
             answer = parse(line, model)
         except ProtocolError as error:
@@ -127,13 +129,12 @@ class Worker:
 
     def _look_for_greeting(self) -> None:
         """Drops what a sitecustomize or a preloaded library printed before the worker took over."""
-        while self.python is None:
-            line, newline, rest = self._received.partition(b"\n")
-            if not newline:
-                return
-            self._received = rest
-            if line.startswith(GREETING):
-                self.python = line.removeprefix(GREETING).decode("ascii", errors="replace")[:32]
+        greeting = GREETING_LINE.search(self._received)
+        if greeting:
+            self.python = greeting.group(1).decode()
+            del self._received[: greeting.end()]
+        elif len(self._received) > CHATTER_LIMIT:
+            raise WorkerError(self, "printed much, but no greeting")
 
     def _note(self, piece: bytes) -> None:
         self._tail = (self._tail + piece)[-NOISE_KEPT:]
@@ -180,7 +181,7 @@ def exchange(workers: Sequence[Worker], model: type[A], seconds: float) -> tuple
                 worker = key.data
                 if not worker.read(key.fd):
                     selector.unregister(key.fd)
-                if worker in missing and worker.answer() is not None:
+                if worker in missing and worker.has_answered:
                     worker.pause()
                     missing.remove(worker)
     return tuple(worker.take_answer(model) for worker in workers)

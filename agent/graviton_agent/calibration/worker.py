@@ -30,19 +30,7 @@ import struct
 import tempfile
 import time
 import warnings
-from typing import (
-    Any,
-    BinaryIO,
-    Callable,
-    Dict,
-    FrozenSet,
-    Iterator,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, BinaryIO, Callable, Dict, FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 GREETING = "graviton-agent worker"
 KIB = 1024
@@ -53,13 +41,14 @@ SIGKILL = 9
 
 # A prime above any dimension (2**20): in a matrix of repetitions of so many numbers no two rows are equal.
 PATTERN = 1048583
-REFERENCE_CHUNK = 32 * MIB
+REFERENCE_PIECE = 32 * MIB
 SAMPLED_ROWS = 32
 SAMPLED_COLUMNS = 256
 CANARY_SIZE = 512
 CANARY_RUNS = 3
 CONTROL_SIZES = (512, 2048)
 LOG_LIMIT = 4 * MIB
+OPERATORS = 64
 
 
 class Network:
@@ -81,100 +70,93 @@ class Network:
         self.module = torch.nn.Sequential(*modules[:-1]).eval()
         width = layers[0][0]
         side = math.isqrt(width)
+        # The tutorial's input is a batch of square images.
         shape = (side, side) if side * side == width else (1, width)
         self.samples = torch.rand((self.batches[0], *shape), generator=generator)
 
     def _linear(self, inputs: int, outputs: int) -> Any:
         """A layer with torch's default distribution, written at the speed of memory.
 
-        Drawing every weight costs 0.28 s for the tutorial's network. Weights that are never written stay on
-        the kernel's one page of zeros and make a small batch look 44 % too fast.
+        Drawing every weight anew costs 0.28 s for the tutorial's network. Weights that are never written stay
+        on the kernel's one page of zeros, and make a small batch look 44 % too fast.
         """
         torch = self.torch
-        bound = 1 / math.sqrt(inputs)
-        scaled = (self.pattern * 2 - 1) * bound
+        scaled = (self.pattern * 2 - 1) / math.sqrt(inputs)
         linear = torch.nn.Linear(1, 1)
         linear.in_features, linear.out_features = inputs, outputs
         linear.weight = torch.nn.Parameter(torch.empty(outputs, inputs), requires_grad=False)
-        linear.bias = torch.nn.Parameter(torch.empty(outputs), requires_grad=False)
-        self._tile(linear.weight, scaled)
-        linear.bias.copy_(scaled[-outputs:])
+        linear.bias = torch.nn.Parameter(scaled[-outputs:].clone(), requires_grad=False)
+        repeat(scaled, linear.weight)
         return linear
-
-    @staticmethod
-    def _tile(target: Any, pattern: Any) -> None:
-        """Writes repetitions of the pattern."""
-        flat = target.view(-1)
-        for start in range(0, flat.numel(), pattern.numel()):
-            piece = flat[start : start + pattern.numel()]
-            piece.copy_(pattern[: piece.numel()])
 
     def inputs(self, batch: int) -> Any:
         """The first rows of the same samples, so that one reference serves every batch."""
         return self.samples[:batch]
 
     def product_inputs(self, layer: int, batch: int) -> Any:
-        """Inputs of one layer that are the same in every process, whatever its other layers compute."""
+        """Inputs of one layer that are the same in every process, whatever the other layers compute."""
         if layer == 0:
             return self.inputs(batch).flatten(1)
-        made = self.torch.empty(batch, self.linears[layer].in_features)
-        self._tile(made, self.pattern)
+        made = outside_allocator(self.torch, (batch, self.linears[layer].in_features), self.torch.float32)
+        repeat(self.pattern, made)
         return made
 
     def forward_split(self, x: Any, blas_layers: FrozenSet[int]) -> Any:
         """A forward pass in which torch's flag sends some layers to the BLAS library."""
-        torch = self.torch
+        flag = self.torch._C
         x = self.flatten(x)
         last = len(self.linears) - 1
         for index, linear in enumerate(self.linears):
             onednn = index not in blas_layers
-            torch._C._set_mkldnn_enabled(onednn)
+            flag._set_mkldnn_enabled(onednn)
             x = linear(x)
-            if torch._C._get_mkldnn_enabled() != onednn:
-                raise RuntimeError("torch switched oneDNN off by itself")
+            if flag._get_mkldnn_enabled() != onednn:
+                raise RuntimeError(SWITCHED_OFF)
             if index < last:
                 x = self.relu(x)
+        flag._set_mkldnn_enabled(True)
         return x
 
     def reference(self) -> Any:
-        """The output in float64 for all samples: activations transposed, weights converted by pieces."""
+        """The output in float64 for all samples: activations transposed, weights converted piece by piece."""
         torch = self.torch
-        activations = self.samples.flatten(1).double().t().contiguous()
+        samples = self.samples.flatten(1).t()
+        activations = outside_allocator(torch, samples.shape, torch.float64).copy_(samples)
         for index, linear in enumerate(self.linears):
-            rows = max(1, min(linear.out_features, REFERENCE_CHUNK // (8 * linear.in_features)))
-            piece = torch.empty(rows, linear.in_features, dtype=torch.float64)
-            result = torch.empty(linear.out_features, activations.shape[1], dtype=torch.float64)
-            for start in range(0, linear.out_features, rows):
+            inputs, outputs = linear.in_features, linear.out_features
+            rows = max(1, min(outputs, REFERENCE_PIECE // (8 * inputs)))
+            piece = outside_allocator(torch, (rows, inputs), torch.float64)
+            result = outside_allocator(torch, (outputs, activations.shape[1]), torch.float64)
+            for start in range(0, outputs, rows):
                 weight = linear.weight[start : start + rows]
-                converted = piece[: weight.shape[0]].copy_(weight)
-                torch.mm(converted, activations, out=result[start : start + rows])
+                torch.mm(piece[: len(weight)].copy_(weight), activations, out=result[start : start + rows])
             result += linear.bias.double().unsqueeze(1)
             activations = result.clamp_(min=0) if index < len(self.linears) - 1 else result
         return activations.t()
 
 
+FACTORIES = {"linear-stack": Network}
+SWITCHED_OFF = "torch switched oneDNN off by itself"
+
+
 class Worker:
-    """Answers commands. torch is imported by the first of them, after the CPU mask was set."""
+    """Answers commands. The first of them imports torch, once the CPU mask is set."""
 
-    def __init__(self) -> None:
-        self.torch: Any = None
-        self.network: Any = None
-        self.threads = 0
-        self.canary_operands: Any = None
+    torch: Any
+    network: Any
 
-    def start_torch(self, cpus: Optional[Sequence[int]]) -> None:
+    def start_torch(self, cpus: Optional[Sequence[int]] = None) -> None:
         """Imports torch on these CPUs: OpenMP reads the mask when it is loaded."""
         if cpus is not None:
             os.sched_setaffinity(0, cpus)
         warnings.filterwarnings("ignore", message="Failed to initialize NumPy")
         gc.disable()
         self.torch = importlib.import_module("torch")
-        gc.freeze()
         gc.enable()
         self.torch.set_grad_enabled(False)
         self.threads = self.torch.get_num_threads()
 
-    # Commands.
+    # The methods from here to `probe` are the commands.
 
     def load(
         self,
@@ -187,8 +169,7 @@ class Worker:
         """Makes the workload's callable and its inputs."""
         self.start_torch(cpus)
         self.network = FACTORIES[factory](self.torch, layers, batches, seed)
-        square = self.torch.ones(CANARY_SIZE, CANARY_SIZE)
-        self.canary_operands = (square, square.clone(), square.clone())
+        self.canary_operands = [self.torch.ones(CANARY_SIZE, CANARY_SIZE) for _ in range(3)]
         gc.collect()
         gc.freeze()
         return {"threads": self.threads}
@@ -197,30 +178,106 @@ class Worker:
         self, batch: int, blas_layers: Sequence[int], threads: Optional[int], iterations: int
     ) -> Dict[str, Any]:
         """Times a block of forward passes on one path."""
-        torch, network = self.torch, self.network
-        enabled = torch._C._get_mkldnn_enabled()
-        blas = frozenset(blas_layers) if enabled else frozenset()
-        x = network.inputs(batch)
+        network = self.network
+        x, blas = network.inputs(batch), frozenset(blas_layers)
+        forward: Callable[[], Any] = lambda: network.module(x)  # noqa: E731 - the same cost for both paths
+        if blas:
+            forward = lambda: network.forward_split(x, blas)  # noqa: E731
         if threads is not None:
-            torch.set_num_threads(threads)
+            self.torch.set_num_threads(threads)
         gc.disable()
         try:
-            cpu_before = time.process_time_ns()
+            cpu = time.process_time_ns()
             canary = self.canary()
-            if blas:
-                elapsed, calls = timed(lambda: network.forward_split(x, blas), iterations)
-                torch._C._set_mkldnn_enabled(enabled)
-            else:
-                module = network.module
-                elapsed, calls = timed(lambda: module(x), iterations)
-            cpu = time.process_time_ns() - cpu_before
+            elapsed, calls = timed(forward, iterations)
+            cpu = time.process_time_ns() - cpu
         finally:
             gc.enable()
             if threads is not None:
-                torch.set_num_threads(self.threads)
-        if torch._C._get_mkldnn_enabled() != enabled:
-            raise RuntimeError("torch switched oneDNN off by itself")
+                self.torch.set_num_threads(self.threads)
+        self.check_flag()
         return {"elapsed_ns": elapsed, "calls_ns": calls, "canary_ns": canary, "cpu_ns": cpu}
+
+    def observe(self) -> Dict[str, Any]:
+        """Looks at every case untimed: bits, errors, kernels and memory."""
+        network = self.network
+        outputs, kernels = {}, {}
+        for batch in network.batches:
+            with self.onednn_log() as log:
+                outputs[batch] = network.module(network.inputs(batch))
+            kernels[batch] = kernels_in(log)
+        # Before what only the observation needs.
+        memory = self.memory()
+        reference = network.reference()
+        cases = []
+        for batch in network.batches:
+            with self.without_onednn():
+                blas_digest = digest(network.module(network.inputs(batch)))
+            case = self.accuracy(outputs[batch], reference[:batch])
+            case["batch"] = batch
+            case["products"] = [self.product(layer, batch) for layer in range(len(network.linears))]
+            case["digest"] = digest(outputs[batch])
+            case["blas_digest"] = blas_digest
+            case["kernels"] = kernels[batch]
+            cases.append(case)
+        answer = {"cases": cases, "threads": self.threads, "memory": memory}
+        answer.update(self.control())
+        self.check_flag()
+        forget_peak()
+        return answer
+
+    def operators(self, batch: int, warmup: int, iterations: int) -> Dict[str, Any]:
+        """The profiler's table of operators, as the tutorial prints it."""
+        profiler = importlib.import_module("torch.profiler")
+        module, x = self.network.module, self.network.inputs(batch)
+        timed(lambda: module(x), warmup)
+        with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as profile:
+            timed(lambda: module(x), iterations)
+        rows = [
+            {
+                "name": row.key,
+                "calls": row.count,
+                "self_ns": int(row.self_cpu_time_total * 1000),
+                "total_ns": int(row.cpu_time_total * 1000),
+            }
+            for row in profile.key_averages()
+        ]
+        return {"operators": sorted(rows, key=lambda row: -row["self_ns"])[:OPERATORS]}
+
+    def memory(self) -> Dict[str, int]:
+        """What this process occupies now, in bytes."""
+        status = kilobytes("/proc/self/status")
+        return {
+            "rss_anon": status.get("RssAnon", 0),
+            "peak": status.get("VmHWM", 0),
+            "anon_huge": kilobytes("/proc/self/smaps_rollup").get("AnonHugePages", 0),
+        }
+
+    def probe(self, markers: Sequence[str]) -> Dict[str, Any]:
+        """The facts of this interpreter's torch."""
+        self.start_torch()
+        torch = self.torch
+        folder = os.path.dirname(torch.__file__)
+        libraries = loaded_libraries(folder)
+        c10 = [library for library in libraries if library.name.startswith("libc10.so")]
+        return {
+            "machine": os.uname().machine,
+            "version": str(torch.__version__),
+            "location": folder,
+            "configuration": torch.__config__.show(),
+            "onednn": torch.backends.mkldnn.is_available(),
+            "acl_version": first_match(libraries, rb"arm_compute_version=v?([0-9][0-9.]*)"),
+            "openblas_version": first_match(libraries, rb"OpenBLAS ([0-9]+\.[0-9.]+)"),
+            "libraries": [library.name for library in libraries],
+            "mimalloc": any(library.contains("mimalloc") for library in c10) if c10 else None,
+            "huge_pages": self.huge_pages(),
+            "bf16": attempt(lambda: bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())),
+            "cpu_capability": attempt(lambda: str(torch.backends.cpu.get_cpu_capability())),
+            "threads": self.threads,
+            "markers": [marker for marker in markers if any(one.contains(marker) for one in libraries)],
+        }
+
+    # What the commands are made of.
 
     def canary(self) -> int:
         """The best time of a small fixed product by the BLAS library, on the threads of the coming block."""
@@ -230,44 +287,18 @@ class Worker:
 
     @contextlib.contextmanager
     def without_onednn(self) -> Iterator[None]:
-        """Switches oneDNN off by torch's own flag, and back to what it was."""
-        flag = self.torch._C
-        enabled = flag._get_mkldnn_enabled()
-        flag._set_mkldnn_enabled(False)
+        """Has the BLAS library compute everything, by torch's own flag."""
+        self.check_flag()
+        self.torch._C._set_mkldnn_enabled(False)
         try:
             yield
         finally:
-            flag._set_mkldnn_enabled(enabled)
+            self.torch._C._set_mkldnn_enabled(True)
 
-    def observe(self) -> Dict[str, Any]:
-        """Looks at every case untimed: bits, errors, kernels and memory."""
-        network = self.network
-        enabled = self.torch._C._get_mkldnn_enabled()
-        outputs, kernels = {}, {}
-        for batch in network.batches:
-            with self.onednn_log() as log:
-                outputs[batch] = network.module(network.inputs(batch))
-            kernels[batch] = kernels_in(log)
-        memory = self.memory()
-        reference = network.reference()
-        cases = []
-        for batch in network.batches:
-            with self.without_onednn():
-                blas_digest = digest(network.module(network.inputs(batch)))
-            case = {
-                "batch": batch,
-                "products": [self.product(layer, batch) for layer in range(len(network.linears))],
-                "digest": digest(outputs[batch]),
-                "blas_digest": blas_digest,
-                "kernels": kernels[batch],
-            }
-            case.update(self.accuracy(outputs[batch], reference[:batch]))
-            cases.append(case)
-        answer = {"cases": cases, "threads": self.threads, "memory": memory}
-        answer.update(self.control())
-        if self.torch._C._get_mkldnn_enabled() != enabled:
-            raise RuntimeError("torch switched oneDNN off by itself")
-        return answer
+    def check_flag(self) -> None:
+        """After one failure in oneDNN torch warns, and never uses it again in that process."""
+        if not self.torch._C._get_mkldnn_enabled():
+            raise RuntimeError(SWITCHED_OFF)
 
     def product(self, layer: int, batch: int) -> Dict[str, Any]:
         """One layer alone: its bits on the process's own path and with oneDNN off, and its error."""
@@ -285,52 +316,50 @@ class Worker:
             "layer": layer,
             "digest": own,
             "blas_digest": blas,
-            # Two runs that gave the same bits by two ways need no third.
+            # Two runs that gave the same bits need no third.
             "stable": own == blas or own == digest(linear(x)),
-            "error": finite(error.item()),
+            "error": finite(error),
         }
 
     def accuracy(self, output: Any, exact: Any) -> Dict[str, Any]:
         """How far a case's output is from float64."""
         torch = self.torch
-        output = output.double()
-        centred = exact - exact.mean()
-        row_scale = centred.norm() / math.sqrt(exact.shape[0])
-        row_errors = (output - exact).norm(dim=1) / row_scale
+        difference = output.double() - exact
+        centred_norm = (exact - exact.mean()).norm()
+        row_norm = centred_norm / math.sqrt(len(exact))
         flips = rows = 0
         if exact.shape[1] > 1:
-            # The bound is that of the accuracy guard: 3 * sqrt(layers) roundings to bf16's 8 bits.
-            bound = 3 * math.sqrt(len(self.network.linears)) * 2.0**-8 * row_scale
-            top = exact.topk(2, dim=1)
-            clear = (top.values[:, 0] - top.values[:, 1]) > 2 * bound
-            moved = output.argmax(dim=1) != top.indices[:, 0]
+            # The guard allows an error of 3 * sqrt(layers) roundings to the 8 bits of bf16.
+            bound = 3 * math.sqrt(len(self.network.linears)) * 2.0**-8 * row_norm
+            best = exact.topk(2, dim=1)
+            clear = best.values[:, 0] - best.values[:, 1] > 2 * bound
+            moved = output.argmax(dim=1) != best.indices[:, 0]
             rows, flips = int(clear.sum()), int((clear & moved).sum())
-        cosine = torch.nn.functional.cosine_similarity(output.flatten(), exact.flatten(), dim=0)
+        cosine = torch.nn.functional.cosine_similarity(output.double().flatten(), exact.flatten(), dim=0)
         return {
-            "error": finite(((output - exact).norm() / centred.norm()).item()),
-            "worst_row_error": finite(row_errors.max().item()),
-            "cosine": finite(cosine.item()),
+            "error": finite(difference.norm() / centred_norm),
+            "worst_row_error": finite((difference.norm(dim=1) / row_norm).max()),
+            "cosine": finite(cosine),
             "finite": bool(torch.isfinite(output).all()),
             "argmax_flips": flips,
             "argmax_rows": rows,
         }
 
     def control(self) -> Dict[str, str]:
-        """A square product that oneDNN takes wherever it takes any: larger than all thresholds in question."""
-        network = self.network
-        smallest = max(
+        """A square product that oneDNN takes wherever it takes any: above all thresholds in question."""
+        torch, network = self.torch, self.network
+        thresholds = [
             min(batch, linear.in_features, linear.out_features)
             for batch in network.batches
             for linear in network.linears
-        )
+        ]
         low, high = CONTROL_SIZES
-        size = min(high, max(low, -(-(smallest + 1) // 64) * 64))
-        square = self.torch.empty(size, size)
-        network._tile(square, network.pattern)
-        linear = self.torch.nn.functional.linear
-        own = digest(linear(square, square))
+        size = min(high, max(low, max(thresholds) + 1))
+        square = outside_allocator(torch, (size, size), torch.float32)
+        repeat(network.pattern, square)
+        own = digest(torch.nn.functional.linear(square, square))
         with self.without_onednn():
-            blas = digest(linear(square, square))
+            blas = digest(torch.nn.functional.linear(square, square))
         return {"control_digest": own, "control_blas_digest": blas}
 
     @contextlib.contextmanager
@@ -344,8 +373,8 @@ class Worker:
         with scratch_file() as log:
             stdout = os.dup(1)
             os.dup2(log.fileno(), 1)
+            set_verbose(1)
             try:
-                set_verbose(1)
                 yield lines
             finally:
                 set_verbose(0)
@@ -355,70 +384,12 @@ class Worker:
             log.seek(0)
             lines += log.read(LOG_LIMIT).decode("utf-8", "replace").splitlines()
 
-    def operators(self, batch: int, warmup: int, iterations: int) -> Dict[str, Any]:
-        """The profiler's table of operators, as the tutorial prints it."""
-        profiler = importlib.import_module("torch.profiler")
-        module, x = self.network.module, self.network.inputs(batch)
-        for _ in range(warmup):
-            module(x)
-        with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as profile:
-            for _ in range(iterations):
-                module(x)
-        rows = [
-            {
-                "name": row.key,
-                "calls": row.count,
-                "self_ns": int(row.self_cpu_time_total * 1000),
-                "total_ns": int(row.cpu_time_total * 1000),
-            }
-            for row in profile.key_averages()
-        ]
-        return {"operators": sorted(rows, key=lambda row: -row["self_ns"])[:64]}
-
-    def memory(self) -> Dict[str, int]:
-        """What this process occupies now, in bytes."""
-        status = kilobytes("/proc/self/status")
-        return {
-            "rss_anon": status.get("RssAnon", 0),
-            "peak": status.get("VmHWM", 0),
-            "anon_huge": kilobytes("/proc/self/smaps_rollup").get("AnonHugePages", 0),
-        }
-
-    def probe(self, variables: Sequence[str]) -> Dict[str, Any]:
-        """The facts of this interpreter's torch."""
-        self.start_torch(None)
-        torch = self.torch
-        libraries = [Library(path) for path in loaded_libraries(os.path.dirname(torch.__file__))]
-        found = sorted(name for name in variables if any(library.reads(name) for library in libraries))
-        acl = search(libraries, rb"arm_compute_version=v?([0-9][0-9.]*)")
-        c10 = [library for library in libraries if os.path.basename(library.path).startswith("libc10.so")]
-        return {
-            "machine": os.uname().machine,
-            "version": str(torch.__version__),
-            "location": os.path.dirname(torch.__file__),
-            "configuration": torch.__config__.show(),
-            "onednn_available": torch.backends.mkldnn.is_available(),
-            "acl_version": acl,
-            "acl": acl is not None or any("arm_compute" in library.path for library in libraries),
-            "libraries": [os.path.basename(library.path) for library in libraries],
-            "openblas_version": search(libraries, rb"OpenBLAS ([0-9]+\.[0-9.]+)"),
-            "mimalloc": any(library.contains(b"mimalloc") for library in c10) if c10 else None,
-            "huge_pages": self.huge_pages_by_default(),
-            "bf16": attempt(lambda: bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())),
-            "cpu_capability": attempt(torch.backends.cpu.get_cpu_capability) or "unknown",
-            "threads": self.threads,
-            "variables": found,
-        }
-
-    def huge_pages_by_default(self) -> bool:
+    def huge_pages(self) -> bool:
         """Whether the kernel backs a tensor of 64 MiB with huge pages."""
         before = self.memory()["anon_huge"]
         tensor = self.torch.empty(64 * MIB, dtype=self.torch.uint8).fill_(1)
-        grown = self.memory()["anon_huge"] - before
-        return tensor.numel() > 0 and grown >= 32 * MIB
-
-
-FACTORIES = {"linear-stack": Network}
+        grown: int = self.memory()["anon_huge"] - before
+        return len(tensor) > 0 and grown >= 32 * MIB
 
 
 def timed(call: Callable[[], Any], iterations: int) -> Tuple[int, List[int]]:
@@ -434,6 +405,20 @@ def timed(call: Callable[[], Any], iterations: int) -> Tuple[int, List[int]]:
     return previous - start, calls
 
 
+def repeat(pattern: Any, target: Any) -> None:
+    """Fills a tensor with repetitions of a pattern."""
+    flat = target.view(-1)
+    for start in range(0, len(flat), len(pattern)):
+        piece = flat[start : start + len(pattern)]
+        piece.copy_(pattern[: len(piece)])
+
+
+def outside_allocator(torch: Any, shape: Sequence[int], dtype: Any) -> Any:
+    """A tensor that the allocator knows nothing of: what an observation needs must not change its state."""
+    size = shape[0] * shape[1] * torch.empty(0, dtype=dtype).element_size()
+    return torch.frombuffer(mmap.mmap(-1, size), dtype=dtype).view(*shape)
+
+
 def digest(tensor: Any) -> str:
     """A hash of a tensor's bits, without numpy."""
     tensor = tensor.contiguous()
@@ -442,8 +427,9 @@ def digest(tensor: Any) -> str:
     return hashlib.blake2b(buffer, digest_size=16).hexdigest()
 
 
-def finite(value: float) -> Optional[float]:
+def finite(scalar: Any) -> Optional[float]:
     """The number, or None for what JSON has no word for."""
+    value: float = scalar.item()
     return value if math.isfinite(value) else None
 
 
@@ -463,7 +449,7 @@ def kernels_in(log: Sequence[str]) -> List[str]:
     for line in log:
         fields = line.split(",")
         weight = re.search(r"\bwei[:_](\w+?):", line)
-        if weight and "exec" in fields[:-3] and fields[0] in ("onednn_verbose", "dnnl_verbose"):
+        if weight and fields[0] in ("onednn_verbose", "dnnl_verbose") and "exec" in fields[:-3]:
             found.add("{} wei:{}".format(fields[fields.index("exec") + 3], weight.group(1)))
     return sorted(found)
 
@@ -479,6 +465,12 @@ def kilobytes(path: str) -> Dict[str, int]:
         return {}
 
 
+def forget_peak() -> None:
+    """Has the kernel count the high-water mark anew from here [proc_pid_clear_refs(5)]."""
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
 def scratch_file() -> BinaryIO:
     """A file that nobody else sees."""
     if hasattr(os, "memfd_create"):
@@ -487,7 +479,7 @@ def scratch_file() -> BinaryIO:
 
 
 def attempt(call: Callable[[], Any]) -> Any:
-    """What a call says that not every torch has; None where it fails."""
+    """What a function says that not every torch has; None where it fails."""
     try:
         return call()
     except (AttributeError, RuntimeError):
@@ -495,83 +487,62 @@ def attempt(call: Callable[[], Any]) -> Any:
 
 
 class Library:
-    """A loaded shared library, searched where its string constants are."""
+    """A shared library, searched where its string constants are."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.name = os.path.basename(path)
         with open(path, "rb") as file:
             self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.start, self.end = read_only_data(self.bytes)
+        self.start, self.end = constants(self.bytes)
 
-    def contains(self, text: bytes) -> bool:
+    def contains(self, text: str) -> bool:
         """Whether the constants contain this text."""
-        return self.bytes.find(text, self.start, self.end) >= 0
-
-    def search(self, pattern: bytes) -> Optional[str]:
-        """The first group of the first match."""
-        match = re.compile(pattern).search(self.bytes, self.start, self.end)
-        return match.group(1).decode("ascii") if match else None
-
-    def reads(self, variable: str) -> bool:
-        """Whether the variable's name occurs, or the part of it that is no prefix added at run time."""
-        name = re.sub("^(ONEDNN|DNNL)_", "", variable)
-        if name.startswith("MIMALLOC_"):
-            name = name[len("MIMALLOC_") :].lower()
-        return self.contains(name.encode("ascii") + b"\0")
+        return self.bytes.find(text.encode(), self.start, self.end) >= 0
 
 
-def search(libraries: Sequence[Library], pattern: bytes) -> Optional[str]:
-    """What the first library that matches says."""
+def first_match(libraries: Sequence[Library], pattern: bytes) -> Optional[str]:
+    """The first group of a pattern's first match in the first library that has one."""
     for library in libraries:
-        found = library.search(pattern)
-        if found is not None:
-            return found
+        match = re.compile(pattern).search(library.bytes, library.start, library.end)
+        if match:
+            return match.group(1).decode("ascii").rstrip(".")
     return None
 
 
-def loaded_libraries(torch_folder: str) -> List[str]:
-    """The shared libraries of this process that come with torch, or do its arithmetic."""
-    with open("/proc/self/maps") as maps:
-        paths = set(re.findall(r"(?m)^\S+ r\S* \S+ \S+ [1-9]\d* +(/.*\.so[^/\n]*)$", maps.read()))
+def loaded_libraries(torch_folder: str) -> List[Library]:
+    """The shared libraries in this process that come with torch, or do its arithmetic."""
+    with open("/proc/self/maps", "rb") as file:
+        paths = {os.fsdecode(path) for path in re.findall(rb"(?m) (/.*\.so[^/\n]*)$", file.read())}
     # The folder torch itself, and torch.libs beside it, where wheels keep what they bundle.
     own = os.path.join(os.path.dirname(torch_folder), "torch")
-    arithmetic = re.compile("blas|mkl|dnnl|arm_compute|gomp|omp|blis")
-    # numpy and scipy bring a BLAS of their own, which torch doesn't call.
+    arithmetic = re.compile("(?<!cu)blas|mkl|dnnl|arm_compute|omp|blis")
+    # numpy and scipy bring a BLAS library that torch doesn't call.
     others = re.compile(r"/(numpy|scipy)(\.libs)?/")
-    return sorted(
-        path
-        for path in paths
-        if path.startswith(own) or (arithmetic.search(os.path.basename(path)) and not others.search(path))
-    )
+    libraries = []
+    for path in sorted(paths):
+        bundled = path.startswith((own + os.sep, own + ".libs" + os.sep))
+        if bundled or (arithmetic.search(os.path.basename(path)) and not others.search(path)):
+            # A library may have been replaced on disk since it was loaded.
+            with contextlib.suppress(OSError):
+                libraries.append(Library(path))
+    return libraries
 
 
-class Section(NamedTuple):
-    """An entry of an ELF file's section header table."""
+def constants(elf: mmap.mmap) -> Tuple[int, int]:
+    """Where .rodata begins and ends in a 64-bit little-endian ELF file; the whole of any other file.
 
-    name: int
-    offset: int
-    size: int
-
-
-def read_only_data(elf: mmap.mmap) -> Tuple[int, int]:
-    """Where .rodata lies in a 64-bit little-endian ELF file; the whole file if it is anything else.
-
-    libtorch_cpu has 400 MB, of which 18 MB are constants.
+    libtorch_cpu.so has 400 MB, of which 18 MB are constants.
     """
-    whole = (0, len(elf))
-    if elf[:6] != b"\x7fELF\x02\x01":
-        return whole
     try:
         table, size, count, names = struct.unpack_from("<Q10xHHH", elf, 40)
-        headers = [struct.unpack_from("<I20xQQ", elf, table + index * size) for index in range(count)]
-        sections = [Section(*header) for header in headers]
-        for section in sections:
-            start = sections[names].offset + section.name
+        sections = [struct.unpack_from("<I20xQQ", elf, table + index * size) for index in range(count)]
+        for name, offset, length in sections:
+            start = sections[names][1] + name
             if elf[start : start + 8] == b".rodata\0":
-                return section.offset, section.offset + section.size
-    except (struct.error, IndexError):
+                return offset, offset + length
+    except (struct.error, IndexError, OverflowError):
         pass
-    return whole
+    return 0, len(elf)
 
 
 def answer_to(worker: Worker, line: str) -> Dict[str, Any]:
@@ -590,13 +561,14 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    # The line break closes whatever a sitecustomize or a preloaded library has printed before.
     answers.write("\n{} {}.{}.{}\n".format(GREETING, *sys.version_info[:3]))
     answers.flush()
     worker = Worker()
     for line in sys.stdin:
         answers.write(json.dumps(answer_to(worker, line), allow_nan=False) + "\n")
         answers.flush()
-    # Nothing of torch's own ending is wanted.
+    # torch's own way of ending takes time, and may crash.
     os._exit(0)
 
 

@@ -7,7 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from graviton_agent.calibration.rules import Rules
-    from graviton_agent.calibration.session import Request
 
 LONGEST_WAIT_SECONDS = 600.0
 
@@ -102,11 +101,13 @@ def calibrate(
     )
     host = read_host(Root())
     check_memory(request, host)
-    with progress(request.rules.budget_seconds) as narrate:
-        with only_calibration(wait_seconds=LONGEST_WAIT_SECONDS, tell=narrate):
-            narrate("asking the interpreter about its torch")
-            torch = probe(str(python or sys.executable), markers())
-            record = run_session(request, host, torch, dict(os.environ), narrate)
+    with (
+        progress(request.rules.budget_seconds) as narrate,
+        only_calibration(wait_seconds=LONGEST_WAIT_SECONDS, tell=narrate),
+    ):
+        narrate("asking the interpreter about its torch")
+        torch = probe(str(python or sys.executable), markers())
+        record = run_session(request, host, torch, dict(os.environ), narrate)
     if output is not None:
         write_atomically(output, record.to_json().encode() + b"\n")
     typer.echo(record.to_json() if as_json else render(record))

@@ -32,7 +32,7 @@ def detect(
         typer.echo(json.dumps(host.to_json(), indent=2))
     else:
         # The report is for people alone: programs that ask for JSON don't wait for its import.
-        from graviton_agent.report.host import render  # noqa: PLC0415
+        from graviton_agent.report.host import render
 
         typer.echo(render(host))
     return ExitCode.OK if host.verdict is Verdict.GRAVITON else ExitCode.NOT_GRAVITON
