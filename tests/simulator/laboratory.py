@@ -253,7 +253,6 @@ class SimulatedTrial:
                 for layer, kernel in enumerate(kernels)
             ),
             digest=f"{batch} {' '.join(kernels)}",
-            blas_digest=f"{batch} {' '.join([Kernel.BLAS] * len(kernels))}",
             error=error,
             worst_row_error=1.4 * error,
             cosine=1.0 - error**2 / 2.0,

@@ -1,7 +1,7 @@
 """Confirmation: candidate against default in fresh pairs of processes, by a test declared beforehand."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
@@ -140,12 +140,22 @@ def _has_power(found: Estimate, last: Look, rules: Rules) -> bool:
 class Confirmer:
     """Runs the confirmation of candidates, each in pairs with the default."""
 
-    def __init__(self, journal: Journal, plan: Plan, rules: Rules, rounds: Rounds, prior_sd: float) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        plan: Plan,
+        rules: Rules,
+        rounds: Rounds,
+        *,
+        prior_sd: float,
+        observed: Mapping[Configuration, Observation],
+    ) -> None:
         self._journal = journal
         self._plan = plan
         self._rules = rules
         self._rounds = rounds
         self._prior_sd = prior_sd
+        self._observed = observed
         self._turn = 0
         self._pair_seconds = 0.0
 
@@ -156,7 +166,8 @@ class Confirmer:
         """
         pairs: list[Pair] = []
         dropped = 0
-        observation: Observation | None = None
+        # A candidate that screening could only emulate is observed with its real variables.
+        observation = self._observed.get(candidate)
         while (ended := self._judge(pairs, dropped)) is None:
             try:
                 pair, seen = self._pair(candidate, observe=observation is None)

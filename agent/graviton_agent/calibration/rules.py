@@ -27,7 +27,7 @@ class Rules:
     """Screening must predict this much for a candidate to be confirmed."""
     tie: float = 0.01
     """Predictions closer than this are equal; the configuration with the fewest variables is then taken."""
-    looks: tuple[Look, ...] = (Look(2, 0.004), Look(3, 0.02), Look(5, 0.03), Look(8, 0.04))
+    looks: tuple[Look, ...] = (Look(2, 0.001), Look(3, 0.006), Look(5, 0.01), Look(8, 0.01))
     """The looks of the confirmation; their alphas add up to the chance of a false change."""
     futility_from: int = 2
     """A candidate is given up, or called too noisy, after this many pairs at the earliest."""
@@ -35,7 +35,7 @@ class Rules:
     """The one-sided chance of giving up a candidate that gains `minimum_gain`, at each pair."""
     coverage_alpha: float = 0.05
     """The reported interval misses the true gain with at most this chance."""
-    prior_sd: float = 0.015
+    prior_sd: float = 0.018
     """Standard deviation of a pair's log ratio, assumed until pairs say otherwise."""
     prior_pairs: float = 2.0
     """How many pairs the assumption weighs as much as."""

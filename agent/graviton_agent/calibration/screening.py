@@ -251,12 +251,12 @@ class Screener:
         cases = self._plan.workload.cases
         wanted: dict[int, dict[CellKey, RecordedTrial]] = {index: {} for index in range(len(cases))}
         for arm in arms:
-            for index in wanted:
+            for index, cells_of_case in wanted.items():
                 key = self._cell(arm, index)
                 if key.environment in trials:
-                    wanted[index][key] = trials[key.environment]
+                    cells_of_case[key] = trials[key.environment]
                 elif everywhere and arm.environment in trials:
-                    wanted[index].setdefault(key, trials[arm.environment])
+                    cells_of_case.setdefault(key, trials[arm.environment])
         cells = {
             cases[index]: [(trial, key.path) for key, trial in found.items()]
             for index, found in wanted.items()
