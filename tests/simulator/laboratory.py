@@ -311,7 +311,8 @@ class SimulatedTrial:
     def _placement(self, threads: int) -> float:
         if threads < self._mask_size:
             return self._process.roaming
-        return self._laboratory.noise.mask(self._spec.cpus)
+        # Where all CPUs are used there is one placement, and the surface's times are its own.
+        return self._laboratory.noise.mask(self._spec.cpus) if threads < self._machine.cpus else 0.0
 
     def _canary(self, threads: int) -> float:
         noise, now = self._laboratory.noise, self._laboratory.seconds

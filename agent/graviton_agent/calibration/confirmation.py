@@ -109,19 +109,23 @@ def judge(
         return None
     found = estimate(log_ratios, rules, prior_sd)
     for look in rules.looks:
-        if look.pairs == found.pairs and found.lower(look.alpha) > 0 and (found.mean >= rules.minimum_gain):
+        shown = found.lower(look.alpha) > rules.sure_gain and found.mean >= rules.minimum_gain
+        if look.pairs == found.pairs and shown:
             return Verdict.ADOPT, f"faster in {found.pairs} pairs of fresh processes"
     if found.pairs >= rules.futility_from and found.upper(rules.futility_alpha) < rules.minimum_gain:
-        return Verdict.NO_GAIN, f"gains less than {rules.minimum_gain:.0%}"
+        return Verdict.NO_GAIN, f"gains less than {100 * rules.minimum_gain:.0f} %"
     remaining = [look for look in rules.looks if found.pairs < look.pairs <= most_pairs]
     if not remaining:
         if found.pairs >= rules.looks[-1].pairs:
-            return Verdict.TOO_NOISY, f"{found.pairs} pairs (SD {found.sd:.1%}) could not decide"
-        return Verdict.OUT_OF_TIME, f"{found.pairs} pairs (SD {found.sd:.1%}) could not decide in time"
-    if found.pairs >= rules.futility_from and not _has_power(found, remaining[-1], rules):
+            return Verdict.TOO_NOISY, f"{found.pairs} pairs (SD {100 * found.sd:.1f} %) could not decide"
+        return (
+            Verdict.OUT_OF_TIME,
+            f"{found.pairs} pairs (SD {100 * found.sd:.1f} %) could not decide in time",
+        )
+    if found.pairs >= rules.noisy_from and not _has_power(found, remaining[-1], rules):
         return (
             Verdict.TOO_NOISY,
-            f"pairs differ by {found.sd:.1%} among themselves: {remaining[-1].pairs} can't show a gain",
+            f"pairs differ by {100 * found.sd:.1f} %: {remaining[-1].pairs} of them can't show a gain",
         )
     return None
 
@@ -134,7 +138,7 @@ def _has_power(found: Estimate, last: Look, rules: Rules) -> bool:
         degrees_of_freedom=rules.prior_pairs + last.pairs - 1,
         pairs=last.pairs,
     )
-    return at_last.lower(last.alpha) > 0
+    return at_last.lower(last.alpha) > rules.sure_gain
 
 
 class Confirmer:
@@ -272,7 +276,7 @@ class Confirmer:
             own = estimate([found.log_ratio for found in measured], self._rules, self._prior_sd)
             slower = -own.mean > self._rules.regression and own.upper(self._rules.coverage_alpha) < 0
             if case.weight >= self._rules.regression_weight and slower:
-                return f"batch {case.batch} gets {math.expm1(-own.mean):.0%} slower"
+                return f"batch {case.batch} gets {100 * math.expm1(-own.mean):.0f} % slower"
             if case.latency_bound_ms is not None:
                 default, candidate = (
                     median(call for found in measured for call in calls(found)) / 1e6

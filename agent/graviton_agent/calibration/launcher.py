@@ -61,7 +61,8 @@ class PlainChild:
     def signal(self, number: int) -> None:
         """Signals the group. Its number can't have been given anew: the leader is reaped by `wait` alone."""
         if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
+            # A wrapper may have become another user; its worker still ends when its input does.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
 
     def wait(self, seconds: float) -> int | None:

@@ -111,7 +111,14 @@ class Screener:
                     break
                 self._repeat(contenders, done)
             self._found.finished = True
+        # Thread counts that lost at once are no longer in the race, but belong into the account of it.
+        self._threads = self._plan.threads
         self._found.predictions = self._predictions()
+        self._found.refusals.extend(
+            Refusal(environment, reason)
+            for environment in self._environments()
+            if environment != DEFAULT and (reason := self._guarded(Arm(environment)))
+        )
         self._found.pair_variances = self._pair_variances()
         self._found.refusals += [
             Refusal(lever.configuration, reason)

@@ -97,7 +97,7 @@ def operator_table(found: OperatorTable, rows: int = 10) -> str:
     total = sum(row.self_ns for row in found.rows)
     words = " ".join(f"{name}={value}" for name, value in found.environment.items()) or "default"
     body = [
-        [row.name, f"{row.self_ns / total:.1%}", f"{row.self_ns / 1e6:.1f} ms", str(row.calls)]
+        [row.name, f"{100 * row.self_ns / total:.1f} %", f"{row.self_ns / 1e6:.1f} ms", str(row.calls)]
         for row in found.rows[:rows]
     ]
     header = ["operator", "share", "self CPU time", "calls"]
