@@ -45,6 +45,10 @@ format: $(BIN)/.test ## Format the sources.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: bench-planted
+bench-planted: $(BIN)/.test ## Calibrate planted gains with real processes; ARGS="--slice 5" does five tasks more.
+	@$(BIN)/python -m benchmarks.planted $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what the commands above made.
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
