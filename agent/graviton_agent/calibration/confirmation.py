@@ -213,7 +213,9 @@ class Confirmer:
             ended = None if hasty else (Verdict.REFUSED, harm)
         if ended is not None:
             return ended
-        if dropped > max(1.0, self._rules.dropped_share * (len(pairs) + dropped)):
+        if dropped >= self._rules.dropped_from and dropped > self._rules.dropped_share * (
+            len(pairs) + dropped
+        ):
             return Verdict.TOO_NOISY, f"{dropped} of {len(pairs) + dropped} pairs were disturbed"
         if affordable <= len(pairs):
             return Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"

@@ -85,7 +85,9 @@ class Rules:
     retries: int = 1
     """How many times a noisy round is measured again before its pair counts as dropped."""
     dropped_share: float = 0.3
-    """More dropped pairs than this among those measured make the calibration inconclusive."""
+    """More dropped pairs than this among those measured make the calibration inconclusive ..."""
+    dropped_from: int = 4
+    """... if they are at least so many: two may fall into one burst."""
     regression: float = 0.05
     """No batch with a share of at least `regression_weight` may get slower by more than this."""
     regression_weight: float = 0.05
