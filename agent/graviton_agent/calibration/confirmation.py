@@ -1,14 +1,14 @@
 """Confirmation: candidate against default in fresh pairs of processes, by a test declared beforehand."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
 from graviton_agent.calibration.journal import Journal, OutOfTimeError
 from graviton_agent.calibration.plan import Plan
-from graviton_agent.calibration.proof import accuracy_problem
+from graviton_agent.calibration.proof import accuracy_problem, unproved
 from graviton_agent.calibration.rounds import Round, Rounds
 from graviton_agent.calibration.rules import Look, Rules
 from graviton_agent.calibration.statistics import Estimate, estimate
@@ -109,19 +109,23 @@ def judge(
         return None
     found = estimate(log_ratios, rules, prior_sd)
     for look in rules.looks:
-        if look.pairs == found.pairs and found.lower(look.alpha) > 0 and (found.mean >= rules.minimum_gain):
+        shown = found.lower(look.alpha) > rules.sure_gain and found.mean >= rules.minimum_gain
+        if look.pairs == found.pairs and shown:
             return Verdict.ADOPT, f"faster in {found.pairs} pairs of fresh processes"
     if found.pairs >= rules.futility_from and found.upper(rules.futility_alpha) < rules.minimum_gain:
-        return Verdict.NO_GAIN, f"gains less than {rules.minimum_gain:.0%}"
+        return Verdict.NO_GAIN, f"gains less than {100 * rules.minimum_gain:.0f} %"
     remaining = [look for look in rules.looks if found.pairs < look.pairs <= most_pairs]
     if not remaining:
         if found.pairs >= rules.looks[-1].pairs:
-            return Verdict.TOO_NOISY, f"{found.pairs} pairs (SD {found.sd:.1%}) could not decide"
-        return Verdict.OUT_OF_TIME, f"{found.pairs} pairs (SD {found.sd:.1%}) could not decide in time"
-    if found.pairs >= rules.futility_from and not _has_power(found, remaining[-1], rules):
+            return Verdict.TOO_NOISY, f"{found.pairs} pairs (SD {100 * found.sd:.1f} %) could not decide"
+        return (
+            Verdict.OUT_OF_TIME,
+            f"{found.pairs} pairs (SD {100 * found.sd:.1f} %) could not decide in time",
+        )
+    if found.pairs >= rules.noisy_from and not _has_power(found, remaining[-1], rules):
         return (
             Verdict.TOO_NOISY,
-            f"pairs differ by {found.sd:.1%} among themselves: {remaining[-1].pairs} can't show a gain",
+            f"pairs differ by {100 * found.sd:.1f} %: {remaining[-1].pairs} of them can't show a gain",
         )
     return None
 
@@ -134,18 +138,28 @@ def _has_power(found: Estimate, last: Look, rules: Rules) -> bool:
         degrees_of_freedom=rules.prior_pairs + last.pairs - 1,
         pairs=last.pairs,
     )
-    return at_last.lower(last.alpha) > 0
+    return at_last.lower(last.alpha) > rules.sure_gain
 
 
 class Confirmer:
     """Runs the confirmation of candidates, each in pairs with the default."""
 
-    def __init__(self, journal: Journal, plan: Plan, rules: Rules, rounds: Rounds, prior_sd: float) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        plan: Plan,
+        rules: Rules,
+        rounds: Rounds,
+        *,
+        prior_sd: float,
+        observed: Mapping[Configuration, Observation],
+    ) -> None:
         self._journal = journal
         self._plan = plan
         self._rules = rules
         self._rounds = rounds
         self._prior_sd = prior_sd
+        self._observed = observed
         self._turn = 0
         self._pair_seconds = 0.0
 
@@ -156,7 +170,8 @@ class Confirmer:
         """
         pairs: list[Pair] = []
         dropped = 0
-        observation: Observation | None = None
+        # A candidate that screening could only emulate is observed with its real variables.
+        observation = self._observed.get(candidate)
         while (ended := self._judge(pairs, dropped)) is None:
             try:
                 pair, seen = self._pair(candidate, observe=observation is None)
@@ -169,7 +184,7 @@ class Confirmer:
                 ended = Verdict.REFUSED, error.reason
                 break
             observation = observation or seen
-            refusal = self._refusal(observation, [*pairs, pair])
+            refusal = self._refusal(candidate, observation, [*pairs, pair])
             if pair.disturbed:
                 dropped += 1
             else:
@@ -198,7 +213,9 @@ class Confirmer:
             ended = None if hasty else (Verdict.REFUSED, harm)
         if ended is not None:
             return ended
-        if dropped > max(1.0, self._rules.dropped_share * (len(pairs) + dropped)):
+        if dropped >= self._rules.dropped_from and dropped > self._rules.dropped_share * (
+            len(pairs) + dropped
+        ):
             return Verdict.TOO_NOISY, f"{dropped} of {len(pairs) + dropped} pairs were disturbed"
         if affordable <= len(pairs):
             return Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
@@ -231,8 +248,12 @@ class Confirmer:
             self._pair_seconds = self._journal.elapsed() - began
         return pair, seen
 
-    def _refusal(self, observation: Observation | None, pairs: Sequence[Pair]) -> str | None:
-        """The guards: accuracy of the candidate's real processes, and memory by paired difference."""
+    def _refusal(
+        self, candidate: Configuration, observation: Observation | None, pairs: Sequence[Pair]
+    ) -> str | None:
+        """The guards: proof and accuracy of the candidate's real processes, memory by paired difference."""
+        if observation and (problem := unproved(observation, candidate, self._plan.workload)):
+            return problem
         for case in observation.cases if observation else ():
             if problem := accuracy_problem(case, self._plan.workload, self._rules):
                 return problem
@@ -257,7 +278,7 @@ class Confirmer:
             own = estimate([found.log_ratio for found in measured], self._rules, self._prior_sd)
             slower = -own.mean > self._rules.regression and own.upper(self._rules.coverage_alpha) < 0
             if case.weight >= self._rules.regression_weight and slower:
-                return f"batch {case.batch} gets {math.expm1(-own.mean):.0%} slower"
+                return f"batch {case.batch} gets {100 * math.expm1(-own.mean):.0f} % slower"
             if case.latency_bound_ms is not None:
                 default, candidate = (
                     median(call for found in measured for call in calls(found)) / 1e6

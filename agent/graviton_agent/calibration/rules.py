@@ -27,17 +27,28 @@ class Rules:
     """Screening must predict this much for a candidate to be confirmed."""
     tie: float = 0.01
     """Predictions closer than this are equal; the configuration with the fewest variables is then taken."""
-    looks: tuple[Look, ...] = (Look(2, 0.004), Look(3, 0.02), Look(5, 0.03), Look(8, 0.04))
-    """The looks of the confirmation; their alphas add up to the chance of a false change."""
+    sure_gain: float = 0.01
+    """A candidate is adopted if it is shown to gain more than this: what it is certain to bring."""
+    looks: tuple[Look, ...] = (
+        Look(2, 0.002),
+        Look(3, 0.004),
+        Look(4, 0.004),
+        Look(6, 0.006),
+        Look(8, 0.008),
+        Look(12, 0.010),
+    )
+    """The looks of the confirmation; their alphas add up to the chance of adopting what gains `sure_gain`."""
     futility_from: int = 2
-    """A candidate is given up, or called too noisy, after this many pairs at the earliest."""
+    """A candidate is given up after this many pairs at the earliest."""
+    noisy_from: int = 4
+    """It is called too noisy after this many pairs at the earliest: fewer don't know their own noise."""
     futility_alpha: float = 0.05
     """The one-sided chance of giving up a candidate that gains `minimum_gain`, at each pair."""
     coverage_alpha: float = 0.05
     """The reported interval misses the true gain with at most this chance."""
-    prior_sd: float = 0.015
+    prior_sd: float = 0.02
     """Standard deviation of a pair's log ratio, assumed until pairs say otherwise."""
-    prior_pairs: float = 2.0
+    prior_pairs: float = 1.5
     """How many pairs the assumption weighs as much as."""
     floor_sd: float = 0.003
     """No pair is believed to be more exact than this."""
@@ -74,7 +85,9 @@ class Rules:
     retries: int = 1
     """How many times a noisy round is measured again before its pair counts as dropped."""
     dropped_share: float = 0.3
-    """More dropped pairs than this among those measured make the calibration inconclusive."""
+    """More dropped pairs than this among those measured make the calibration inconclusive ..."""
+    dropped_from: int = 4
+    """... if they are at least so many: two may fall into one burst."""
     regression: float = 0.05
     """No batch with a share of at least `regression_weight` may get slower by more than this."""
     regression_weight: float = 0.05

@@ -111,8 +111,20 @@ class Screener:
                     break
                 self._repeat(contenders, done)
             self._found.finished = True
+        # Thread counts that lost at once are no longer in the race, but belong into the account of it.
+        self._threads = self._plan.threads
         self._found.predictions = self._predictions()
+        self._found.refusals.extend(
+            Refusal(environment, reason)
+            for environment in self._environments()
+            if environment != DEFAULT and (reason := self._guarded(Arm(environment)))
+        )
         self._found.pair_variances = self._pair_variances()
+        self._found.refusals += [
+            Refusal(lever.configuration, reason)
+            for lever in self._levers
+            if (reason := self._guarded(Arm(lever.configuration)))
+        ]
         return self._found
 
     # What can differ at all
@@ -251,12 +263,12 @@ class Screener:
         cases = self._plan.workload.cases
         wanted: dict[int, dict[CellKey, RecordedTrial]] = {index: {} for index in range(len(cases))}
         for arm in arms:
-            for index in wanted:
+            for index, cells_of_case in wanted.items():
                 key = self._cell(arm, index)
                 if key.environment in trials:
-                    wanted[index][key] = trials[key.environment]
+                    cells_of_case[key] = trials[key.environment]
                 elif everywhere and arm.environment in trials:
-                    wanted[index].setdefault(key, trials[arm.environment])
+                    cells_of_case.setdefault(key, trials[arm.environment])
         cells = {
             cases[index]: [(trial, key.path) for key, trial in found.items()]
             for index, found in wanted.items()
@@ -301,7 +313,12 @@ class Screener:
         return list(distinct.values())
 
     def _guarded(self, arm: Arm) -> str | None:
-        """Why an arm may not be chosen, from what was observed of its environment; None if it may."""
+        """Why an arm may not be chosen, from what was observed of its environment; None if it may.
+
+        The default may always: it is what the others are compared with.
+        """
+        if arm == DEFAULT_ARM:
+            return None
         return self._inaccurate(arm) or self._too_large(arm.environment)
 
     def _inaccurate(self, arm: Arm) -> str | None:
@@ -332,6 +349,8 @@ class Screener:
 
     def _predictions(self) -> tuple[Prediction, ...]:
         """The predictions of all arms whose cells were all measured, falling by gain."""
+        if DEFAULT not in self._found.observations:
+            return ()
         default = self._milliseconds(DEFAULT_ARM)
         if default is None:
             return ()
