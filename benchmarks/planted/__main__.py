@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent.parent / "results"
 def main(
     *,
     slice_size: Annotated[
-        int | None, typer.Option("--slice", min=0, help="Do so many more tasks and end; default: all.")
+        int | None, typer.Option("--slice", min=0, help="Do so many more tasks and end; 0 reports what is done; default: all.")
     ] = None,
     python: Annotated[Path, typer.Option(help="The interpreter with the torch to run on.")] = Path(
         sys.executable
@@ -27,8 +27,8 @@ def main(
 ) -> None:
     """Calibrations of planted gains with real processes on real torch.
 
-    Each task is written down when it is done, and a later run goes on behind it. The report is made anew
-    from all that is done.
+    Each task is written down when it is done, and a later run goes on behind it. The report is made when
+    nothing is left to do, and for `--slice 0`.
     """
     journal = output / "planted.jsonl"
     todo = list(series.left(journal))
@@ -37,9 +37,9 @@ def main(
         for task in itertools.islice(todo, slice_size):
             line = series.run(task, journal, host, torch.interpreter, torch.version)
             print(report.one_line(line), flush=True)
-    done = series.read(journal)
-    if done:
-        print(f"{len(done)} of {len(done) + len(list(series.left(journal)))} tasks are done")
+    done, more = series.read(journal), len(list(series.left(journal)))
+    print(f"{len(done)} of {len(done) + more} tasks are done")
+    if done and (not more or slice_size == 0):
         print(f"written: {', '.join(map(str, report.write(done, output)))}")
 
 
