@@ -18,7 +18,10 @@ RESULTS = Path(__file__).parent.parent / "results"
 def main(
     *,
     slice_size: Annotated[
-        int | None, typer.Option("--slice", min=0, help="Do so many more tasks and end; 0 reports what is done; default: all.")
+        int | None,
+        typer.Option(
+            "--slice", min=0, help="Do so many more tasks and end; 0 reports what is done; default: all."
+        ),
     ] = None,
     python: Annotated[Path, typer.Option(help="The interpreter with the torch to run on.")] = Path(
         sys.executable
