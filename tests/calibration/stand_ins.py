@@ -63,6 +63,13 @@ class Marked:
                     found.append(int(entry.name))
         return found
 
+    def gather(self, count: int, seconds: float = 10.0) -> bool:
+        """Waits until so many processes live. One that has just begun may not show its environment yet."""
+        deadline = time.monotonic() + seconds
+        while len(self.processes()) != count and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return len(self.processes()) == count
+
     def vanish(self, seconds: float = 10.0) -> bool:
         """Whether all of them end within that time."""
         return within(seconds, lambda: not self.processes())
