@@ -65,10 +65,7 @@ class Marked:
 
     def gather(self, count: int, seconds: float = 10.0) -> bool:
         """Waits until so many processes live. One that has just begun may not show its environment yet."""
-        deadline = time.monotonic() + seconds
-        while len(self.processes()) != count and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return len(self.processes()) == count
+        return within(seconds, lambda: len(self.processes()) == count)
 
     def vanish(self, seconds: float = 10.0) -> bool:
         """Whether all of them end within that time."""
