@@ -90,7 +90,7 @@ def observation(
                 digest=" ".join(kernels),
                 error=whole,
                 worst_row_error=whole,
-                cosine=1.0 - whole**2 / 2,
+                cosine=1.0 - whole**2 / 2 if math.isfinite(whole) else 0.0,
                 finite=math.isfinite(whole),
                 argmax_flips=0,
                 argmax_rows=case.batch,

@@ -19,11 +19,13 @@ from graviton_agent.calibration.proof import (
     distinct_thresholds,
     lever_effect,
     threshold_effect,
+    unproved,
 )
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import (
     DEFAULT,
     CaseObservation,
+    Configuration,
     Observation,
     ProductObservation,
     TrialSpec,
@@ -226,6 +228,27 @@ def test_the_flag_brings_about_exactly_what_the_variable_does(
         ]
         states.append(kernels)
     assert all(one != other for index, one in enumerate(states) for other in states[:index])
+
+
+def test_a_process_that_obeys_its_variables_is_believed() -> None:
+    for chosen in (DEFAULT, BF16, threshold(32), BOTH.merged(threshold(256))):
+        assert unproved(observation(chosen, TUTORIAL), chosen, TUTORIAL) is None
+
+
+def test_a_threshold_that_real_processes_ignore_is_not_believed() -> None:
+    found = unproved(DEFAULT_SEEN, threshold(32), TUTORIAL)
+    assert found == "TORCH_MKLDNN_MATMUL_MIN_DIM=32 does not send its products to BLAS at batch 10"
+
+
+def test_a_threshold_is_judged_by_the_products_whose_bits_are_stable() -> None:
+    shaky = products(DEFAULT_SEEN, lambda product: replace(product, stable=False))
+    assert unproved(shaky, threshold(32), TUTORIAL) is None
+
+
+def test_a_number_of_threads_that_real_processes_ignore_is_not_believed() -> None:
+    two = Configuration.of({"OMP_NUM_THREADS": "2"})
+    assert unproved(observation(two, TUTORIAL), two, TUTORIAL) is None
+    assert unproved(DEFAULT_SEEN, two, TUTORIAL) == "torch starts 4 threads in spite of OMP_NUM_THREADS=2"
 
 
 # Accuracy

@@ -8,7 +8,7 @@ from statistics import median
 
 from graviton_agent.calibration.journal import Journal, OutOfTimeError
 from graviton_agent.calibration.plan import Plan
-from graviton_agent.calibration.proof import accuracy_problem
+from graviton_agent.calibration.proof import accuracy_problem, unproved
 from graviton_agent.calibration.rounds import Round, Rounds
 from graviton_agent.calibration.rules import Look, Rules
 from graviton_agent.calibration.statistics import Estimate, estimate
@@ -184,7 +184,7 @@ class Confirmer:
                 ended = Verdict.REFUSED, error.reason
                 break
             observation = observation or seen
-            refusal = self._refusal(observation, [*pairs, pair])
+            refusal = self._refusal(candidate, observation, [*pairs, pair])
             if pair.disturbed:
                 dropped += 1
             else:
@@ -248,8 +248,12 @@ class Confirmer:
             self._pair_seconds = self._journal.elapsed() - began
         return pair, seen
 
-    def _refusal(self, observation: Observation | None, pairs: Sequence[Pair]) -> str | None:
-        """The guards: accuracy of the candidate's real processes, and memory by paired difference."""
+    def _refusal(
+        self, candidate: Configuration, observation: Observation | None, pairs: Sequence[Pair]
+    ) -> str | None:
+        """The guards: proof and accuracy of the candidate's real processes, memory by paired difference."""
+        if observation and (problem := unproved(observation, candidate, self._plan.workload)):
+            return problem
         for case in observation.cases if observation else ():
             if problem := accuracy_problem(case, self._plan.workload, self._rules):
                 return problem
