@@ -19,9 +19,7 @@ def main(
     *,
     slice_size: Annotated[
         int | None,
-        typer.Option(
-            "--slice", min=0, help="Do so many more tasks and end; 0 reports what is done; default: all."
-        ),
+        typer.Option("--slice", min=0, help="Tasks to do now; 0 is the report alone; default: all."),
     ] = None,
     python: Annotated[Path, typer.Option(help="The interpreter with the torch to run on.")] = Path(
         sys.executable
