@@ -68,7 +68,11 @@ class TimedTrial:
         return self._trial.observe()
 
     def run(self, batch: int, path: Path, iterations: int) -> Block:
-        """Runs a block, and notes it unless it is a pass of the warm-up."""
+        """Runs a block, and notes it unless it is a single pass.
+
+        That is what a warm-up consists of. Screening measures a single pass only where it takes as long as a
+        block, several times what the planted networks take.
+        """
         block = self._trial.run(batch, path, iterations)
         if iterations > 1:
             self._laboratory.blocks.append(

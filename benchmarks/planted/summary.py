@@ -65,8 +65,9 @@ def by_sd(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
     sorted_lines: list[tuple[str, list[Line]]] = []
     for low, high in itertools.pairwise(BINS):
         words = f"{low:.0%} to {high:.0%}" if math.isfinite(high) else f"{low:.0%} and more"
-        own = [line for line in lines if low <= (measured_sd([line]) or 0.0) < high]
+        own = [line for line in lines if (sd := measured_sd([line])) is not None and low <= sd < high]
         sorted_lines.append((words, own))
+    sorted_lines.append(("showed none", [line for line in lines if measured_sd([line]) is None]))
     return sorted_lines
 
 

@@ -11,7 +11,7 @@ from benchmarks.planted.components import Components, estimate
 from benchmarks.planted.interpreter.sitecustomize import Repetition
 from benchmarks.planted.laboratory import TimedBlock
 from benchmarks.planted.planting import Planting
-from benchmarks.planted.summary import checked, expected_power
+from benchmarks.planted.summary import by_sd, checked, expected_power
 from benchmarks.planted.work import RATIOS, tasks
 
 
@@ -64,6 +64,11 @@ def test_a_direct_measurement_is_read_over_both_batches() -> None:
 
 def test_a_large_gain_is_always_found_where_there_is_little_noise() -> None:
     assert expected_power(1.5, 0.01) == 1.0
+
+
+def test_a_calibration_that_repeated_nothing_shows_no_sd() -> None:
+    line = {"ratio": 1.0, "confirmation": None, "screening_variances": []}
+    assert [words for words, found in by_sd([line]) if found] == ["showed none"]
 
 
 class _Stack(list[str]):
