@@ -67,7 +67,7 @@ def test_a_large_gain_is_always_found_where_there_is_little_noise() -> None:
 
 
 def test_a_calibration_that_repeated_nothing_shows_no_sd() -> None:
-    line = {"ratio": 1.0, "confirmation": None, "screening_variances": []}
+    line: dict[str, Any] = {"ratio": 1.0, "confirmation": None, "screening_variances": []}
     assert [words for words, found in by_sd([line]) if found] == ["showed none"]
 
 
