@@ -126,7 +126,10 @@ def _rules(budget: float, min_cosine: float, memory_margin: str | None) -> "Rule
     for option, number in (("--budget", budget), ("--min-cosine", min_cosine)):
         # Every comparison with nan is false, so that it passes for being within bounds.
         if not math.isfinite(number):
-            raise UsageError(f"{option} wants a number, not {number}")
+            raise UsageError(
+                f"{option} wants a number, not {number}",
+                hint="graviton-agent calibrate --help lists the options and their bounds",
+            )
     rules = Rules(budget_seconds=budget, minimum_cosine=min_cosine)
     if memory_margin is None:
         return rules
