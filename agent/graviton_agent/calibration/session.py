@@ -80,7 +80,7 @@ def run_session(
             chosen = Configuration.of(found.decision.environment)
             tables = profile(pool, chosen, narrate) if request.operators else ()
         except TrialError as error:
-            reason = f"{error.configuration} can't be run: {error.reason}"
+            reason = f"the {error.configuration} configuration can't be run: {error.reason}"
             _keep(make_partial_record(*facts, seed=request.seed, reason=reason, journal=journal), narrate)
             raise AgentError(
                 reason, hint=f"try the interpreter by hand: {torch.interpreter} -c 'import torch'"
