@@ -136,7 +136,7 @@ def test_the_mix_counts_each_batch_by_its_weight_and_its_time() -> None:
 
 def test_an_equal_candidate_is_given_up() -> None:
     found = confirmed(lab(faster(ms=100.0)))
-    assert (found.verdict, found.reason) == (Verdict.NO_GAIN, "gains less than 3%")
+    assert (found.verdict, found.reason) == (Verdict.NO_GAIN, "gains less than 3 %")
 
 
 # Failures
@@ -231,7 +231,7 @@ def test_huge_pages_are_no_cost() -> None:
 
 def test_a_batch_that_gets_much_slower_refuses_a_faster_mix() -> None:
     reason = refused(lab(faster(ms=20.0, at_10=100.0 * math.exp(2 * RULES.regression))))
-    assert reason == "batch 10 gets 11% slower"
+    assert reason == "batch 10 gets 11 % slower"
 
 
 def test_a_batch_may_get_a_little_slower() -> None:

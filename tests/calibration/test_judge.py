@@ -54,14 +54,16 @@ def test_one_pair_is_not_enough_to_give_up() -> None:
 
 
 def test_noise_that_hides_a_wanted_gain_ends_it_early() -> None:
-    found = judge([0.3, -0.25], RULES, prior_sd=0.2, most_pairs=LAST)
+    pairs = ([0.3, -0.25] * RULES.noisy_from)[: RULES.noisy_from]
+    found = judge(pairs, RULES, prior_sd=0.2, most_pairs=LAST)
     assert found is not None
     assert found[0] is Verdict.TOO_NOISY
     assert "differ by" in found[1]
 
 
 def test_a_gain_that_stands_out_of_the_noise_is_pursued() -> None:
-    noisy = [0.9, 0.6]
+    # Five pairs are no look, so that a large gain can't be adopted yet.
+    noisy = [0.9, 0.6, 0.9, 0.6, 0.75]
     assert judged(noisy, sd=0.2) is None
     assert judged([value - 0.75 for value in noisy], sd=0.2) is Verdict.TOO_NOISY
 
