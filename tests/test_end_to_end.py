@@ -142,7 +142,7 @@ def test_ctrl_c_leaves_no_worker_and_keeps_what_was_measured(host: Host) -> None
 # Signals at every step, with an interpreter that takes its time
 
 
-SLOW = "time.sleep(0.05) if name == 'run' else None"
+SLOW = "time.sleep(0.02) if name == 'run' else None"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from graviton_agent.settings.threads import Threads
 from graviton_agent.workload import Case, heaviest_first
 
 NANOSECONDS = 1_000_000_000
+MOST_ITERATIONS = 100_000
+"""As many calls as a worker's answer may hold: no forward pass is so short that a block needs more."""
 _T = TypeVar("_T")
 
 Cell = tuple[Trial, Path]
@@ -79,7 +81,7 @@ class Rounds:
     def iterations(self, shortest_ns: float, *, fewest: int) -> int:
         """How many iterations make a block long enough."""
         wanted = math.ceil(self._rules.block_seconds * NANOSECONDS / max(shortest_ns, 1.0))
-        return max(fewest, wanted)
+        return min(max(fewest, wanted), MOST_ITERATIONS)
 
     def measure(self, cells: Sequence[Cell], case: Case, shortest_ns: float, *, mirrored: bool) -> Round:
         """Measures one case on every cell, in random order.
