@@ -4,12 +4,9 @@ Screening only nominates. What it nominates is confirmed against the default in 
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from statistics import fmean
-from typing import NamedTuple
 
 from graviton_agent.calibration.arms import (
     DEFAULT_ARM,
@@ -19,6 +16,7 @@ from graviton_agent.calibration.arms import (
     combined,
     environments,
 )
+from graviton_agent.calibration.cells import CellKey, Cells
 from graviton_agent.calibration.journal import Journal, OutOfTimeError, RecordedTrial
 from graviton_agent.calibration.plan import Choice, Plan
 from graviton_agent.calibration.proof import (
@@ -33,12 +31,10 @@ from graviton_agent.calibration.proof import (
 from graviton_agent.calibration.rounds import Rounds
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import (
-    AS_STARTED,
     DEFAULT,
     Configuration,
     Memory,
     Observation,
-    Path,
     TrialError,
     TrialSpec,
 )
@@ -73,13 +69,6 @@ class Screening:
         return self.observations[DEFAULT]
 
 
-class CellKey(NamedTuple):
-    """A way through torch: what shares it takes the same time at a case."""
-
-    environment: Configuration
-    path: Path
-
-
 class Screener:
     """Runs the screening of one plan."""
 
@@ -92,7 +81,7 @@ class Screener:
         self._levers: tuple[Choice, ...] = plan.levers
         self._thresholds: tuple[Threshold, ...] = ()
         self._threads: tuple[int, ...] = plan.threads
-        self._cells: dict[tuple[CellKey, int], list[float]] = defaultdict(list)
+        self._cells = Cells(plan.workload)
         self._memory: dict[Configuration, Memory] = {}
         self._launches = 0
         self._found = Screening()
@@ -114,12 +103,7 @@ class Screener:
         # Thread counts that lost at once are no longer in the race, but belong into the account of it.
         self._threads = self._plan.threads
         self._found.predictions = self._predictions()
-        self._found.refusals.extend(
-            Refusal(environment, reason)
-            for environment in self._environments()
-            if environment != DEFAULT and (reason := self._guarded(Arm(environment)))
-        )
-        self._found.pair_variances = self._pair_variances()
+        self._found.pair_variances = self._cells.pair_variances(self._memory)
         self._found.refusals += [
             Refusal(lever.configuration, reason)
             for lever in self._levers
@@ -279,7 +263,7 @@ class Screener:
             case = cases[index]
             measured = self._rounds.measure(cells[case], case, shortest[case], mirrored=False)
             for position, key in enumerate(wanted[index]):
-                self._cells[key, index].append(measured.nanoseconds(position))
+                self._cells.add(key, index, measured.nanoseconds(position))
 
     def _cell(self, arm: Arm, index: int) -> CellKey:
         """What an arm comes to at a case: where BLAS computes all layers, fast math can't be seen."""
@@ -290,6 +274,10 @@ class Screener:
             numerics = self._numerics(environment)
             environment = Configuration(tuple(p for p in environment.variables if p not in numerics))
         return CellKey(environment, path)
+
+    def _ways(self, arm: Arm) -> tuple[CellKey, ...]:
+        """The cell of an arm at each case."""
+        return tuple(self._cell(arm, index) for index in range(len(self._plan.workload.cases)))
 
     # What follows from it
 
@@ -305,11 +293,10 @@ class Screener:
     def _arms(self) -> list[Arm]:
         """The arms that are still in the race; of those that compute everything alike, the smallest alone."""
         allowed = set(self._environments())
-        cases = range(len(self._plan.workload.cases))
         distinct: dict[tuple[CellKey, ...], Arm] = {}
         for arm in arms_of(self._levers, self._thresholds, self._threads):
             if arm.environment in allowed and not self._guarded(arm):
-                distinct.setdefault(tuple(self._cell(arm, index) for index in cases), arm)
+                distinct.setdefault(self._ways(arm), arm)
         return list(distinct.values())
 
     def _guarded(self, arm: Arm) -> str | None:
@@ -358,27 +345,19 @@ class Screener:
         for arm in self._arms():
             times = self._milliseconds(arm)
             if times is not None:
-                found.append(Prediction(arm, math.log(self._mix(default) / self._mix(times)), times))
+                gain = math.log(self._cells.mix(default) / self._cells.mix(times))
+                found.append(Prediction(arm, gain, times))
         return tuple(sorted(found, key=lambda prediction: -prediction.gain))
 
     def _milliseconds(self, arm: Arm) -> tuple[float, ...] | None:
-        times = []
-        for index in range(len(self._plan.workload.cases)):
-            measured = self._cells.get((self._cell(arm, index), index))
-            if not measured:
-                return None
-            times.append(math.exp(fmean(map(math.log, measured))) / 1e6)
-        return tuple(times)
-
-    def _mix(self, times: Sequence[float]) -> float:
-        return math.fsum(c.weight * t for c, t in zip(self._plan.workload.cases, times, strict=True))
+        return self._cells.milliseconds(self._ways(arm))
 
     def _hopeless(self, threads: int) -> bool:
         """Whether a thread count lost clearly in the default environment, along the default's path."""
         default, fewer = self._milliseconds(DEFAULT_ARM), self._milliseconds(Arm(threads=threads))
         if default is None or fewer is None:
             return True
-        return math.log(self._mix(fewer) / self._mix(default)) > self._rules.hopeless
+        return math.log(self._cells.mix(fewer) / self._cells.mix(default)) > self._rules.hopeless
 
     def _share_of_budget(self) -> float:
         """Seconds that screening may use before it begins another pass."""
@@ -397,20 +376,3 @@ class Screener:
         reach = self._rules.contender_reach / math.sqrt(done)
         found = [p.arm for p in predictions[: self._rules.most_contenders] if p.gain >= best - reach]
         return found if done == 1 or len({arm.environment for arm in found}) > 1 else []
-
-    def _pair_variances(self) -> tuple[float, ...]:
-        """For each environment that was started twice, what its two processes say about a pair's variance.
-
-        The difference of two processes of one configuration has the variance of a pair's log ratio. It says
-        nothing about which configuration is faster, so looking at it costs no error rate.
-        """
-        variances = []
-        for environment in self._memory:
-            launches = [
-                self._cells.get((CellKey(environment, AS_STARTED), index), [])
-                for index in range(len(self._plan.workload.cases))
-            ]
-            if all(len(times) >= 2 for times in launches):
-                first, second = (self._mix([times[launch] for times in launches]) for launch in (0, 1))
-                variances.append(math.log(first / second) ** 2)
-        return tuple(variances)

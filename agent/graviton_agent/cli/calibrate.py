@@ -108,17 +108,28 @@ def calibrate(
         narrate("asking the interpreter about its torch")
         torch = probe(str(python or sys.executable), markers())
         record = run_session(request, host, torch, dict(os.environ), narrate)
-    if output is not None:
-        write_atomically(output, record.to_json().encode() + b"\n")
-    typer.echo(record.to_json() if as_json else render(record))
+    try:
+        if output is not None:
+            write_atomically(output, record.to_json().encode() + b"\n")
+    finally:
+        typer.echo(record.to_json() if as_json else render(record))
 
 
 def _rules(budget: float, min_cosine: float, memory_margin: str | None) -> "Rules":
     """The declared rules, with the command line's bounds."""
+    import math
     from dataclasses import replace
 
     from graviton_agent.calibration.rules import Rules
+    from graviton_agent.errors import UsageError
 
+    for option, number in (("--budget", budget), ("--min-cosine", min_cosine)):
+        # Every comparison with nan is false, so that it passes for being within bounds.
+        if not math.isfinite(number):
+            raise UsageError(
+                f"{option} wants a number, not {number}",
+                hint="graviton-agent calibrate --help lists the options and their bounds",
+            )
     rules = Rules(budget_seconds=budget, minimum_cosine=min_cosine)
     if memory_margin is None:
         return rules

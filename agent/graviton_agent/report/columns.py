@@ -53,7 +53,7 @@ def definitions(pairs: Sequence[tuple[str, str]], *, indent: str = INDENT) -> st
         above = len(name) > WIDEST_NAME
         if above:
             lines += [indent + line for line in textwrap.wrap(name, WIDTH - len(indent))]
-        first, *rest = textwrap.wrap(meaning, room) or [""]
+        first, *rest = textwrap.wrap(meaning, room, break_on_hyphens=False) or [""]
         lines.append(f"{indent}{('' if above else name).ljust(width)}{first}".rstrip())
         lines.extend(f"{indent}{' ' * width}{line}" for line in rest)
     return "\n".join(lines)
@@ -61,4 +61,4 @@ def definitions(pairs: Sequence[tuple[str, str]], *, indent: str = INDENT) -> st
 
 def paragraph(text: str, *, indent: str = "") -> str:
     """Running text, wrapped."""
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
