@@ -7,17 +7,17 @@
     # at least 1.28x as fast, measured on 2026-11-23
     DNNL_DEFAULT_FPMATH_MODE=BF16
 
-The head is what the check compares with the present (identity.py). Only variables of the catalogue are written, and
-only values that systemd, a shell and torch all read as they stand: no blanks, quotes, backslashes, and never an empty
-one, on which torch fails.
+The head is what the check compares with the present (identity.py). Only variables of the catalogue are written,
+and only values that systemd, a shell and torch all read as they stand: no blanks, quotes or backslashes, and
+never an empty one, on which torch fails.
 """
 
 import contextlib
-import datetime
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from graviton_agent.errors import StateError
@@ -29,7 +29,7 @@ from graviton_agent.units.identity import HOST_FACTS, parse_head, render_head
 from graviton_agent.units.names import environment_file_name, is_service_name
 
 NAMES = frozenset(setting.variable for setting in CATALOGUE)
-"""The variables that may be written: a profile may come from elsewhere, and LD_PRELOAD is none of its business."""
+"""The variables that may be written: a profile may come from elsewhere, and could ask for LD_PRELOAD."""
 
 _VALUE = re.compile(r"[A-Za-z0-9_.,:+-]{1,128}")
 _COMMENT = re.compile(r"# at least ([0-9]{1,4}\.[0-9]{2})x as fast, measured on ([0-9]{4}-[0-9]{2}-[0-9]{2})")
@@ -44,7 +44,7 @@ class Variable:
     gain: float
     """What the calibration promises of all variables of the file together: the lower end of the ratio of time,
     default over chosen; it is written with two decimals."""
-    measured: datetime.date
+    measured: date
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
@@ -115,11 +115,9 @@ def _parse_variable(comment: str, assignment: str, unit: str) -> Variable:
     found = _COMMENT.fullmatch(comment)
     name, _, value = assignment.partition("=")
     if not found:
-        raise StateError(
-            f"the environment of {unit} has a line that the agent doesn't write: {comment[:80]!r}"
-        )
+        raise StateError(f"the environment of {unit} has a line that is not the agent's: {comment[:80]!r}")
     try:
-        measured = datetime.date.fromisoformat(found[2])
+        measured = date.fromisoformat(found[2])
     except ValueError:
         raise StateError(f"the environment of {unit} has no date in {comment!r}") from None
     return Variable(name=name, value=value, gain=float(found[1]), measured=measured)

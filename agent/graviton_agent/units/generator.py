@@ -1,4 +1,4 @@
-"""Makes the drop-ins at boot and at each daemon-reload. PID 1 waits for it, so it must be quick and can't be strict.
+"""Makes the drop-ins at boot and at each daemon-reload. PID 1 waits for it: it is quick, and not strict.
 
 What is broken in the configuration is passed over in silence: the units start all the same, `graviton-agent
 config check` tells what is wrong, and the daemon gives a unit no environment file while its section is wrong.
@@ -91,7 +91,7 @@ def _table(value: object) -> Options:
 
 
 def _with_own_sections(files: UnitFiles, sections: dict[str, Options]) -> list[str]:
-    """The units that opt in by themselves, and the enabled instances that their template's drop-in can't name."""
+    """The units that opt in by themselves, and the enabled instances that a template's drop-in can't name."""
     found = [unit for unit in files.names() if files.own_section(unit) is not None]
     managed = {*found, *sections}
     return found + [

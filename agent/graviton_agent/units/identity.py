@@ -1,9 +1,9 @@
-"""What an environment file was made for, so that a moment before the start it can be told whether it still fits.
+"""What an environment file was made for, so that just before the start it can be told whether it still fits.
 
-The identity is a list of facts, each a name and a short text. The daemon writes into the file's head what it saw
-when it made the file; the check in the unit's drop-in sees for itself and compares. Facts of the process (`cpus`,
-`quota`, `memory`) must be seen from inside the unit, or from inside a cage with the unit's limits: that is where
-the check sees them.
+The identity is a list of facts, each a name and a short text. The daemon writes into the file's head what it
+saw when it made the file; the check in the unit's drop-in sees for itself and compares. Facts of the process
+(`cpus`, `quota`, `memory`) must be seen from inside the unit, or from inside a cage with the unit's limits:
+that is where the check sees them.
 
 Standard library alone, and little of it: each start of a managed unit waits for this.
 """
@@ -60,7 +60,7 @@ class Observer:
 
     def _cpu(self) -> str:
         """The first CPU's identity: those of one machine are alike, and the text of hundreds is long."""
-        lines = {}
+        lines: dict[str, str] = {}
         for line in self._read("/proc/cpuinfo", piece=True).split("\n"):
             key, colon, value = line.partition(":")
             if colon:

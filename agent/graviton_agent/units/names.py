@@ -1,7 +1,7 @@
 """Names of systemd's units: which are valid, what a template and an instance are, and how text is escaped.
 
-The rules are those of systemd [src/basic/unit-name.c, unit_name_is_valid and unit_name_escape]. Standard library
-alone, and little of it: the generator and the check that runs before each start import this.
+The rules are those of systemd [src/basic/unit-name.c, unit_name_is_valid and unit_name_escape]. Standard
+library alone, and little of it: the generator and the check that runs before each start import this.
 """
 
 from graviton_agent.installed import GATE, SERVICE
@@ -69,7 +69,7 @@ def instance_of(name: str) -> str | None:
 
 def is_agents_own(name: str) -> bool:
     """Whether it is one of the agent's own services, which it can't manage."""
-    return SERVICE == name or (template_of(name) or name) == GATE
+    return name == SERVICE or GATE in {name, template_of(name)}
 
 
 def escape(text: str) -> str:

@@ -1,6 +1,6 @@
 """Reads unit files where systemd looks for them, without asking systemd, which does not answer a generator.
 
-Only what the agent must know before a unit is loaded is understood: sections, keys, drop-ins, masks and aliases.
+Only what the agent must know before a unit is loaded is understood: sections, keys, drop-ins, masks, aliases.
 Standard library alone: the generator imports this.
 """
 
