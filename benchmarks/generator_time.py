@@ -2,8 +2,8 @@
 
     python benchmarks/generator_time.py [--units 200] [--runs 30] [--python /usr/bin/python3]
 
-A root in a temporary folder gets as many managed units, each with a unit file and a section of the configuration,
-and as many unit files besides as a server has. Nothing of this machine is read or written otherwise.
+A root in a temporary folder gets as many managed units, each with a unit file and a section of the
+configuration, and unit files of others besides, as a server has. Nothing of this machine is touched.
 """
 
 import argparse

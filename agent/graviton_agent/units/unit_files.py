@@ -94,8 +94,8 @@ class UnitFiles:
     def own_section(self, unit: str) -> list[Entry] | None:
         """The assignments by which the unit opts in; None if it has no such section.
 
-        Neither its template's file counts, from which the caller inherits, nor drop-ins for many units at once,
-        such as those of service.d: to opt in is a unit's own decision.
+        Neither its template's file counts, from which the caller inherits, nor drop-ins for many units at
+        once, such as those of service.d: to opt in is a unit's own decision.
         """
         entry = self._entry(unit)
         paths = ([entry.path] if entry else []) + self._drop_ins([f"{unit}.d"])
