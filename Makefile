@@ -48,3 +48,7 @@ format: $(BIN)/.test ## Format the sources.
 .PHONY: clean
 clean: ## Remove what the commands above made.
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.PHONY: schema
+schema: $(BIN)/.test ## Write docs/record.schema.json from the record's model.
+	$(BIN)/python -c 'import json; from graviton_agent.record import Record; print(json.dumps(Record.model_json_schema(), indent=1))' > docs/record.schema.json

@@ -73,7 +73,7 @@ def graviton_agent(scenario: Scenario, rules: Rules | None = None) -> Run:
     """The calibration of this project."""
     rules = rules or Rules()
     laboratory = scenario.laboratory()
-    result = calibrate(Journal(laboratory), plan_of(scenario), rules)
+    result = calibrate(Journal(laboratory, rules.budget_seconds), plan_of(scenario), rules)
     covered = sd = gain = None
     if result.confirmations:
         last = result.confirmations[-1]

@@ -57,8 +57,9 @@ SLOW = Costs(import_torch=2.3, initialise=0.5)
 """As on a slower shared machine with two cores."""
 
 _TUTORIAL_WEIGHT_BYTES = 4 * 61_978_624
-_WARM_UP = tuple(0.35 * math.exp(-passes / 1.2) for passes in range(8))
-"""By how much the first passes of a batch on a path are slower."""
+_WARM_UP = tuple(0.2 * math.exp(-passes / 0.6) for passes in range(6))
+"""By how much the first passes of a batch on a path are slower: in fresh processes on a shared x86-64 machine
+the first was up to a fifth slower than the following, and the second hardly at all."""
 _PAGE_FAULT_SHARE = 0.06
 _START_SD = 0.1
 

@@ -1,6 +1,5 @@
 """What has happened so far: the trials of a calibration as they run, kept even when it is interrupted."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -31,9 +30,8 @@ class Journal:
     def __init__(
         self,
         laboratory: Laboratory,
+        budget_seconds: float,
         narrate: Narrator = lambda _words: None,
-        *,
-        budget_seconds: float = math.inf,
     ) -> None:
         self._laboratory = laboratory
         self._began = laboratory.now()

@@ -56,6 +56,8 @@ class Rules:
     """The fewest iterations in a block."""
     warm_up_iterations: int = 2
     """The fewest iterations before the first block of a case on a path."""
+    warm_up_seconds: float = 0.2
+    """A cell that has run for so long is warm."""
     warm_up_limit: int = 10
     """The most of them: virtual machines often never settle."""
     settled: float = 0.05

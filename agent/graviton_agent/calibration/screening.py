@@ -5,10 +5,11 @@ Screening only nominates. What it nominates is confirmed against the default in 
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import NamedTuple
 
 from graviton_agent.calibration.arms import (
     DEFAULT_ARM,
@@ -72,6 +73,13 @@ class Screening:
         return self.observations[DEFAULT]
 
 
+class CellKey(NamedTuple):
+    """A way through torch: what shares it takes the same time at a case."""
+
+    environment: Configuration
+    path: Path
+
+
 class Screener:
     """Runs the screening of one plan."""
 
@@ -84,7 +92,7 @@ class Screener:
         self._levers: tuple[Choice, ...] = plan.levers
         self._thresholds: tuple[Threshold, ...] = ()
         self._threads: tuple[int, ...] = plan.threads
-        self._cells: dict[tuple[Configuration, Path, int], list[float]] = defaultdict(list)
+        self._cells: dict[tuple[CellKey, int], list[float]] = defaultdict(list)
         self._memory: dict[Configuration, Memory] = {}
         self._launches = 0
         self._found = Screening()
@@ -164,7 +172,7 @@ class Screener:
 
     def _cover(self) -> None:
         """Measures the environments that the first look left out."""
-        seen = {environment for environment, _, _ in self._cells}
+        seen = set(self._memory)
         missing = [environment for environment in self._environments() if environment not in seen]
         for start in range(0, len(missing), 2):
             self._try_launch(missing[start : start + 2])
@@ -207,47 +215,68 @@ class Screener:
                 self._memory[environment] = trial.memory()
 
     def _measure(self, trials: dict[Configuration, RecordedTrial], only: Sequence[Arm] | None) -> None:
-        """Measures the cells of all arms with as many threads as torch starts, then with fewer."""
-        self._measure_cells(trials, None, only)
-        for count in self._threads:
-            if DEFAULT in trials and not only:
-                self._measure_cells({DEFAULT: trials[DEFAULT]}, count, only)
-        if DEFAULT in trials and not only:
+        """Measures the cells of all arms with as many threads as torch starts, then with fewer.
+
+        A count that loses clearly along the default's path is not tried on the others.
+        """
+        if only is not None:
+            for count in dict.fromkeys((None, *(arm.threads for arm in only))):
+                arms = [arm for arm in only if arm.threads == count]
+                self._measure_cells(trials, [DEFAULT_ARM, *arms] if count is None else arms, everywhere=True)
+            return
+        refused = {refusal.configuration for refusal in self._found.refusals}
+        lost = not refused.isdisjoint(environments(self._levers))
+        self._measure_cells(trials, [a for a in self._arms() if a.threads is None], everywhere=lost)
+        if DEFAULT in trials:
+            for count in self._threads:
+                self._measure_cells({DEFAULT: trials[DEFAULT]}, [Arm(threads=count)], everywhere=lost)
             self._threads = tuple(count for count in self._threads if not self._hopeless(count))
         for count in self._threads:
-            rest = {e: t for e, t in trials.items() if only or e != DEFAULT}
-            self._measure_cells(rest, count, only)
+            arms = [a for a in self._arms() if a.threads == count and a != Arm(threads=count)]
+            if DEFAULT not in trials:
+                arms = [a for a in self._arms() if a.threads == count]
+            self._measure_cells(trials, arms, everywhere=lost)
 
     def _measure_cells(
-        self,
-        trials: dict[Configuration, RecordedTrial],
-        threads: int | None,
-        only: Sequence[Arm] | None,
+        self, trials: dict[Configuration, RecordedTrial], arms: Iterable[Arm], *, everywhere: bool
     ) -> None:
-        arms = (DEFAULT_ARM, *(self._arms() if only is None else only))
+        """Measures the cells of some arms in the trials of their environments.
+
+        Args:
+            trials: by their living environments.
+            arms: what to measure; all have the same number of threads.
+            everywhere: measure a cell even if another environment, which computes it alike, is due to.
+        """
         cases = self._plan.workload.cases
-        wanted = {
-            index: list(
-                dict.fromkeys(
-                    (arm.environment, arm.path(index))
-                    for arm in arms
-                    if arm.environment in trials and arm.threads == threads
-                )
-            )
-            for index in range(len(cases))
-        }
-        if not any(wanted.values()):
-            return
+        wanted: dict[int, dict[CellKey, RecordedTrial]] = {index: {} for index in range(len(cases))}
+        for arm in arms:
+            for index in wanted:
+                key = self._cell(arm, index)
+                if key.environment in trials:
+                    wanted[index][key] = trials[key.environment]
+                elif everywhere and arm.environment in trials:
+                    wanted[index].setdefault(key, trials[arm.environment])
         cells = {
-            cases[index]: [(trials[environment], path) for environment, path in keys]
-            for index, keys in wanted.items()
+            cases[index]: [(trial, key.path) for key, trial in found.items()]
+            for index, found in wanted.items()
+            if found
         }
         shortest = self._rounds.warm_up(cells)
-        for index in self._rounds.shuffled(range(len(cases))):
+        for index in self._rounds.shuffled([index for index, found in wanted.items() if found]):
             case = cases[index]
             measured = self._rounds.measure(cells[case], case, shortest[case], mirrored=False)
-            for position, (environment, path) in enumerate(wanted[index]):
-                self._cells[environment, path, index].append(measured.nanoseconds(position))
+            for position, key in enumerate(wanted[index]):
+                self._cells[key, index].append(measured.nanoseconds(position))
+
+    def _cell(self, arm: Arm, index: int) -> CellKey:
+        """What an arm comes to at a case: where BLAS computes all layers, fast math can't be seen."""
+        path = arm.path(index)
+        environment = arm.environment
+        on_blas = default_split(self._found.default, self._plan.workload.cases[index]) | path.blas_layers
+        if len(on_blas) == len(self._plan.workload.layers):
+            numerics = self._numerics(environment)
+            environment = Configuration(tuple(p for p in environment.variables if p not in numerics))
+        return CellKey(environment, path)
 
     # What follows from it
 
@@ -314,7 +343,7 @@ class Screener:
     def _milliseconds(self, arm: Arm) -> tuple[float, ...] | None:
         times = []
         for index in range(len(self._plan.workload.cases)):
-            measured = self._cells.get((arm.environment, arm.path(index), index))
+            measured = self._cells.get((self._cell(arm, index), index))
             if not measured:
                 return None
             times.append(math.exp(fmean(map(math.log, measured))) / 1e6)
@@ -324,11 +353,11 @@ class Screener:
         return math.fsum(c.weight * t for c, t in zip(self._plan.workload.cases, times, strict=True))
 
     def _hopeless(self, threads: int) -> bool:
-        """Whether a thread count lost clearly in the default environment, whatever the threshold."""
-        predictions = self._predictions()
-        best = max(prediction.gain for prediction in predictions)
-        own = [p.gain for p in predictions if p.arm.threads == threads]
-        return not own or max(own) < best - self._rules.hopeless
+        """Whether a thread count lost clearly in the default environment, along the default's path."""
+        default, fewer = self._milliseconds(DEFAULT_ARM), self._milliseconds(Arm(threads=threads))
+        if default is None or fewer is None:
+            return True
+        return math.log(self._mix(fewer) / self._mix(default)) > self._rules.hopeless
 
     def _contenders(self) -> list[Arm]:
         """The arms that may still turn out best; none if nothing was faster than the default."""
@@ -349,9 +378,9 @@ class Screener:
         nothing about which configuration is faster, so looking at it costs no error rate.
         """
         variances = []
-        for environment in {environment for environment, _, _ in self._cells}:
+        for environment in self._memory:
             launches = [
-                self._cells.get((environment, AS_STARTED, index), [])
+                self._cells.get((CellKey(environment, AS_STARTED), index), [])
                 for index in range(len(self._plan.workload.cases))
             ]
             if all(len(times) >= 2 for times in launches):

@@ -73,7 +73,7 @@ def run_session(
         torch.interpreter, request.workload, environment=environment, held=held, seed=request.seed
     )
     with pool:
-        journal = Journal(pool, narrate, budget_seconds=request.rules.budget_seconds)
+        journal = Journal(pool, request.rules.budget_seconds, narrate)
         facts = (host, torch, request.workload, request.rules)
         try:
             found = calibrate(journal, plan, request.rules, blas=torch.blas_name)
@@ -121,7 +121,7 @@ def check_memory(request: Request, host: Host) -> None:
 
 
 def profile(pool: WorkerPool, chosen: Configuration, narrate: Narrator) -> tuple[OperatorTable, ...]:
-    """The table of operators that torch prints for each batch, under the default and the chosen configuration.
+    """The table of operators that torch prints for each batch, before and after.
 
     Raises TrialError.
     """
