@@ -91,8 +91,8 @@ def main() -> None:
         [given.python, "--version"], check=True, capture_output=True, text=True
     ).stdout.strip()
     print(
-        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.2f}, "
-        f"{version}, {given.units} managed units, {VENDOR_UNITS} others, {written} drop-ins written"
+        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} CPUs, "
+        f"load {os.getloadavg()[0]:.2f}, {version}, {given.units} managed units, {VENDOR_UNITS} others, {written} drop-ins written"
     )
     for name, values in times.items():
         warm = values[1:]  # the first run reads the modules from disk

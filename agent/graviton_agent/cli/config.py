@@ -1,4 +1,4 @@
-"""`graviton-agent config`: checks the configuration, shows what it comes to, and compiles it for the daemon."""
+"""`graviton-agent config`: checks the configuration, shows what it comes to, compiles it for the daemon."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

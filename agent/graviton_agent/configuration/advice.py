@@ -44,8 +44,8 @@ def _about_the_file(unit: str, section: Section, files: UnitFiles) -> Iterator[W
     elif files.is_masked(unit):
         yield None, "this unit is masked", None
     elif files.is_ordered_before(unit, SERVICE):
-        what = "it starts in early boot or before the agent, so it gets no check and has default values at boot"
-        yield None, what, "restarts get the environment"
+        what = "it starts in early boot or before the agent: at boot it has default values, and never a check"
+        yield None, what, None
         if section["calibrate"].value is Calibrate.BEFORE_START:
             yield section["calibrate"].origin, "it can't wait for its calibration either", None
 
@@ -60,12 +60,13 @@ def _about_the_options(section: Section, gates_seconds: float) -> Iterator[Warne
             yield tried.origin, f"{name} is not tried without consent", "set allow_bf16 = true if you consent"
     budget, calibrate = section["budget"], section["calibrate"]
     if calibrate.value is Calibrate.BEFORE_START and budget.value > gates_seconds:
-        what = f"a calibration may take {budget.value:g} s, but starts wait at most {gates_seconds:g} s in all"
+        what = f"a calibration may take {budget.value:g} s, but starts wait for {gates_seconds:g} s in all"
         yield budget.origin or calibrate.origin, what, "lower `budget`, or raise `gates`"
     threads, variable = section["threads"], Threads.variable
     pin = section.get(f"{PIN}.{variable}")
     if threads.value is not None and pin is not None and pin.value != str(threads.value):
-        yield threads.origin, f"threads are held at {threads.value}, but {variable} is pinned to {pin.value}", None
+        what = f"threads are held at {threads.value}, but {variable} is pinned to {pin.value}"
+        yield threads.origin, what, None
     yield from _about_the_pins(section)
 
 

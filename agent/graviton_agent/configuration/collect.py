@@ -37,7 +37,7 @@ Locate = Callable[..., Origin]
 
 
 def unit_section(unit: str) -> str:
-    """What a unit's section is called in the file; only between single quotes TOML takes a backslash as it is."""
+    """What a unit's section is called in the file; TOML takes backslashes between single quotes alone."""
     return f"units.'{unit}'" if "\\" in unit else f'units."{unit}"'
 
 

@@ -186,5 +186,6 @@ def digest_of(files: UnitFiles, root: str = "") -> str:
     """A text that differs whenever what the configuration is made from differs."""
     parts: list[object] = [FORMAT, __version__]
     parts += [(path, sources.read(path)) for path in sources.find(root)]
-    parts += [(unit, files.own_section(unit)) for unit in files.names()]
+    sections = ((unit, files.own_section(unit)) for unit in files.names())
+    parts += [(unit, entries) for unit, entries in sections if entries is not None]
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -53,8 +53,8 @@ def one_of(words: type[StrEnum]) -> Callable[[object], StrEnum]:
 
 def preset(value: object) -> str:
     """The name of a workload."""
-    if value in PRESETS:
-        return str(value)
+    if isinstance(value, str) and value in PRESETS:
+        return value
     raise _not_among(value, list(PRESETS))
 
 
@@ -186,10 +186,10 @@ def _settings(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise _wrong(value, "no list", f'write ["{_plain(value)}"]')
     for name in value:
+        for setting in CATALOGUE:
+            if name == setting.variable:
+                raise UsageError(f"{name} is a variable", hint=f'its setting is called "{setting.name}"')
         if name not in known:
-            by_variable = {setting.variable: setting.name for setting in CATALOGUE}
-            if name in by_variable:
-                raise UsageError(f"{name} is a variable", hint=f'its setting is called "{by_variable[name]}"')
             raise _not_among(name, known)
     return tuple(dict.fromkeys(value))
 

@@ -37,7 +37,7 @@ def _origin(value: Value) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML writes it; lists here are of strings, and JSON's escapes are TOML's too."""
+    """A value as TOML writes it; all text here is printable, so JSON's escapes are TOML's too."""
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value).replace("\x7f", "\\u007f")
+    return json.dumps(value, ensure_ascii=False)
