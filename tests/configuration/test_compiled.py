@@ -141,6 +141,10 @@ def test_reading_it_takes_neither_pydantic_nor_typer(tree: Tree) -> None:
         f"print(len(read_compiled(Path({str(path)!r})).units), {{'pydantic', 'typer', 'rich'}} & {{*sys.modules}})"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(AGENT)}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(AGENT)},
     )
     assert ran.stdout == "2 set()\n"

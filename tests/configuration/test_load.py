@@ -49,7 +49,9 @@ def test_an_instance_takes_from_its_template(tree: Tree) -> None:
 
 
 def test_a_unit_opts_in_by_its_own_file(tree: Tree) -> None:
-    tree.unit("llm.service", "[Service]\nExecStart=/x\n\n[X-GravitonAgent]\nThreads=4\nForbid=bf16, threads\n")
+    tree.unit(
+        "llm.service", "[Service]\nExecStart=/x\n\n[X-GravitonAgent]\nThreads=4\nForbid=bf16, threads\n"
+    )
     loaded = tree.load()
     assert value(loaded, "llm.service", "threads") == 4
     assert value(loaded, "llm.service", "forbid") == ("bf16", "threads")
@@ -153,10 +155,25 @@ def test_no_bytes_in_a_file_make_loading_fail(tree: Tree, content: bytes) -> Non
 
 SCALARS = st.one_of(st.booleans(), st.integers(-5, 2000), st.floats(), st.text(max_size=6))
 TREES = st.recursive(
-    SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3))
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
 )
 OPTIONS = st.sampled_from(
-    ["enabled", "python", "layers", "batches", "threads", "settings", "forbid", "pin", "budget", "check", "units"]
+    [
+        "enabled",
+        "python",
+        "layers",
+        "batches",
+        "threads",
+        "settings",
+        "forbid",
+        "pin",
+        "budget",
+        "check",
+        "units",
+    ]
 )
 
 

@@ -21,7 +21,10 @@ LLM = 'units."llm.service"'
         ("quantum = 4", "quantum: there is no such option"),
         ("preset = 'lama'", "preset: 'lama' is not known here; did you mean llama?"),
         ("batches = [10, 32]", 'batches: a list can\'t stand here; write "10,32"'),
-        ("batches = '10,ten'", "batches: 'ten' in 'ten' is no size; sizes are whole numbers from 1 to 1048576"),
+        (
+            "batches = '10,ten'",
+            "batches: 'ten' in 'ten' is no size; sizes are whole numbers from 1 to 1048576",
+        ),
         ("forbid = 'bf16'", "forbid: 'bf16' is no list; write [\"bf16\"]"),
         ("forbid = ['thread']", "forbid: 'thread' is not known here; did you mean threads?"),
         (
@@ -50,7 +53,10 @@ LLM = 'units."llm.service"'
         ("calibrate = 'quiet'", "calibrate: 'quiet' is not known here; did you mean when-quiet?"),
         ("restart = 'always'", "restart: 'always' is not known here; there are never"),
         ("pin = 'A=1'", 'pin: this is a table; write pin = { NAME = "value" }'),
-        ("pin.'A B' = '1'", "pin.A B: no variable can have this name; names have letters, digits and _ alone"),
+        (
+            "pin.'A B' = '1'",
+            "pin.A B: no variable can have this name; names have letters, digits and _ alone",
+        ),
         ("pin.A = ''", "pin.A: '' is no value for a variable; write what the unit really has, in quotes"),
     ],
 )
@@ -65,8 +71,10 @@ def test_a_wrong_option_of_a_unit_is_told_with_its_line(tree: Tree, line: str, e
         ("enabeld = false", "1: error: enabeld: there is no such option; did you mean enabled?"),
         (
             "threads = 4",
-            "1: error: threads: there is no such option; "
-            'options of units stand in [defaults] or in [units."NAME.service"]',
+            (
+                "1: error: threads: there is no such option; "
+                'options of units stand in [defaults] or in [units."NAME.service"]'
+            ),
         ),
         ('\n[unit."llm.service"]', "2: error: unit: there is no such option; did you mean units?"),
         ("units = 3", "1: error: units: this is a table; write [units]"),
@@ -81,13 +89,17 @@ def test_a_wrong_option_of_a_unit_is_told_with_its_line(tree: Tree, line: str, e
         ),
         (
             '[units."a b.service"]',
-            "1: error: units.\"a b.service\": the name has the character ' ', "
-            "which is not allowed in the name of a unit",
+            (
+                "1: error: units.\"a b.service\": the name has the character ' ', "
+                "which is not allowed in the name of a unit"
+            ),
         ),
         (
             '[units."../../x.service"]',
-            "1: error: units.\"../../x.service\": the name has the character '/', "
-            "which is not allowed in the name of a unit",
+            (
+                "1: error: units.\"../../x.service\": the name has the character '/', "
+                "which is not allowed in the name of a unit"
+            ),
         ),
         (
             '[units."graviton-agent.service"]',
@@ -119,10 +131,14 @@ def test_what_is_no_regular_file_is_told(tree: Tree) -> None:
 def test_a_wrong_option_of_a_units_own_section_is_told_with_the_unit_files_line(tree: Tree) -> None:
     tree.unit("llm.service", "[Service]\nExecStart=/x\n[X-GravitonAgent]\nallowbf16=yes\nThreads=four\n")
     assert tree.problems() == [
-        "etc/systemd/system/llm.service:4: error: llm.service [X-GravitonAgent].allowbf16: "
-        "there is no such option; did you mean AllowBf16?",
-        "etc/systemd/system/llm.service:5: error: llm.service [X-GravitonAgent].threads: "
-        "'four' is no such number; write a whole number from 1 to 1024, without quotes, or \"auto\"",
+        (
+            "etc/systemd/system/llm.service:4: error: llm.service [X-GravitonAgent].allowbf16: "
+            "there is no such option; did you mean AllowBf16?"
+        ),
+        (
+            "etc/systemd/system/llm.service:5: error: llm.service [X-GravitonAgent].threads: "
+            "'four' is no such number; write a whole number from 1 to 1024, without quotes, or \"auto\""
+        ),
     ]
 
 
@@ -186,8 +202,10 @@ def test_a_unit_that_starts_before_the_agent_is_told(tree: Tree, line: str) -> N
         ),
         (
             'calibrate = "before-start"\nbudget = "5min"',
-            "3 llm.service: a calibration may take 300 s, but starts wait for 180 s in all; "
-            "lower `budget`, or raise `gates`",
+            (
+                "3 llm.service: a calibration may take 300 s, but starts wait for 180 s in all; "
+                "lower `budget`, or raise `gates`"
+            ),
         ),
         (
             'threads = 4\npin.OMP_NUM_THREADS = "8"',
@@ -204,7 +222,9 @@ def test_what_does_not_go_together_is_told(tree: Tree, options: str, expected: s
     assert warnings(tree, f"{UNIT}{options}\n") == [f"{MAIN}:{expected}"]
 
 
-@pytest.mark.parametrize("pin", ['MKL_NUM_THREADS = "4"', 'MALLOC_ARENA_MAX = "2"', 'DNNL_DEFAULT_FPMATH_MODE = "BF16"'])
+@pytest.mark.parametrize(
+    "pin", ['MKL_NUM_THREADS = "4"', 'MALLOC_ARENA_MAX = "2"', 'DNNL_DEFAULT_FPMATH_MODE = "BF16"']
+)
 def test_variables_that_something_reads_may_be_pinned(tree: Tree, pin: str) -> None:
     tree.unit("llm.service")
     assert warnings(tree, f"{UNIT}pin = {{ {pin} }}\n") == []

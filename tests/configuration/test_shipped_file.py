@@ -27,7 +27,11 @@ def test_uncommented_it_says_the_defaults_all_of_them_in_order(
     section: str | None, options: type[Options]
 ) -> None:
     written = tomllib.loads(UNCOMMENTED)
-    found = written[section] if section else {key: written[key] for key in written if key not in {"quiet", "defaults"}}
+    found = (
+        written[section]
+        if section
+        else {key: written[key] for key in written if key not in {"quiet", "defaults"}}
+    )
     found.pop("pin", None)
     assert found == options.written_defaults()
     assert list(found) == list(options.model_fields)

@@ -1,4 +1,4 @@
-"""A system's files below a temporary folder: the configuration, the unit files, and what the generator makes."""
+"""A system's files below a temporary folder: configuration, unit files, and what the generator makes."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ class Tree:
         return [str(problem).removeprefix(f"{self.root}/") for problem in self.load(main).problems]
 
     def generate(self, *, timeout: float = 30.0) -> dict[str, str]:
-        """Runs the generator as systemd does, and returns what it wrote: the text of each file by its path."""
+        """Runs the generator as systemd does; returns what it wrote, the text of each file by its path."""
         out = self.root / "generated"
         out.mkdir(exist_ok=True)
         ran = subprocess.run(
