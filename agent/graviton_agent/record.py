@@ -13,7 +13,7 @@ from graviton_agent.calibration.decision import CaseResult, Decision, Outcome, S
 from graviton_agent.calibration.journal import Journal
 from graviton_agent.calibration.proof import Effect
 from graviton_agent.calibration.rules import Rules
-from graviton_agent.calibration.trial import Block, Memory, Observation
+from graviton_agent.calibration.trial import Block, Memory, Observation, Operator
 from graviton_agent.errors import StateError
 from graviton_agent.host import Host
 from graviton_agent.state import state_directory, write_atomically
@@ -87,6 +87,14 @@ class TrialRecord(_Strict):
     blocks: tuple[Block, ...]
 
 
+class OperatorTable(_Strict):
+    """torch's profiler table of a hundred forward passes of one batch."""
+
+    environment: dict[str, str]
+    batch: int
+    rows: tuple[Operator, ...] = Field(description="the costliest operator first; times in nanoseconds")
+
+
 class Record(_Strict):
     """Everything that one calibration saw and decided."""
 
@@ -106,6 +114,7 @@ class Record(_Strict):
     predictions: tuple[PredictionRecord, ...] = ()
     refusals: tuple[RefusalRecord, ...] = ()
     confirmations: tuple[ConfirmationRecord, ...] = ()
+    operators: tuple[OperatorTable, ...] = ()
     trials: tuple[TrialRecord, ...] = ()
 
     def to_json(self) -> str:
@@ -122,6 +131,7 @@ def make_record(
     seed: int,
     found: Calibration,
     journal: Journal,
+    operators: tuple[OperatorTable, ...] = (),
 ) -> Record:
     """The record of a calibration that came to an end."""
     screening = found.screening
@@ -147,6 +157,7 @@ def make_record(
             for refusal in screening.refusals
         ),
         confirmations=tuple(map(_confirmation_record, found.confirmations)),
+        operators=operators,
     )
 
 

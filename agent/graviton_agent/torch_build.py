@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+BLAS_NAMES = {"openblas": "OpenBLAS", "nvpl": "NVPL", "mkl": "MKL", "accelerate": "Accelerate"}
+
 
 @dataclass(frozen=True)
 class TorchBuild:
@@ -40,6 +42,11 @@ class TorchBuild:
     """Which of the variables that were asked for occur in the build's libraries at all."""
     configuration: str
     """torch.__config__.show(), whole."""
+
+    @property
+    def blas_name(self) -> str:
+        """The BLAS library as its makers write it."""
+        return BLAS_NAMES.get(self.blas, self.blas)
 
     @property
     def release(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean, median
 
-from graviton_agent.calibration.journal import Journal
+from graviton_agent.calibration.journal import Journal, OutOfTimeError
 from graviton_agent.calibration.plan import Plan
 from graviton_agent.calibration.proof import accuracy_problem
 from graviton_agent.calibration.rounds import Round, Rounds
@@ -167,6 +167,8 @@ class Confirmer:
             if ended is None:
                 try:
                     pair, seen = self._pair(candidate, observe=observation is None)
+                except OutOfTimeError:
+                    ended = Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
                 except TrialError as error:
                     if error.configuration == DEFAULT:
                         raise
@@ -190,10 +192,9 @@ class Confirmer:
             return Confirmation(candidate, verdict, reason, tuple(pairs), found, dropped, observation)
 
     def _judge(self, pairs: Sequence[Pair], dropped: int, share: float) -> tuple[Verdict, str] | None:
-        left = self._rules.budget_seconds - self._journal.elapsed()
-        affordable = len(pairs) + int(left / self._pair_seconds) if self._pair_seconds else len(pairs) + 1
-        if not self._pair_seconds and left <= 0:
-            affordable = 0
+        # How long a pair takes is known once one has run; until then there is time for another.
+        more = self._journal.left() / self._pair_seconds if self._pair_seconds else 1.0
+        affordable = len(pairs) + max(0, int(more))
         ended = judge(
             [pair.log_ratio for pair in pairs],
             self._rules,
@@ -206,7 +207,7 @@ class Confirmer:
         if dropped > max(1.0, self._rules.dropped_share * (len(pairs) + dropped)):
             return Verdict.TOO_NOISY, f"{dropped} of {len(pairs) + dropped} pairs were disturbed"
         if affordable <= len(pairs):
-            return Verdict.OUT_OF_TIME, "the budget is used up"
+            return Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
         return None
 
     def _pair(self, candidate: Configuration, *, observe: bool) -> tuple[Pair, Observation | None]:

@@ -12,6 +12,7 @@ from graviton_agent.calibration.plan import Plan
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.screening import Screening
 from graviton_agent.calibration.statistics import Estimate
+from graviton_agent.calibration.trial import DEFAULT
 from graviton_agent.settings.catalogue import CATALOGUE, setting_of
 from graviton_agent.settings.setting import Setting
 
@@ -113,6 +114,8 @@ def decide(
 def _outcome(
     screening: Screening, ladder: Sequence[Arm], confirmations: Sequence[Confirmation], rules: Rules
 ) -> tuple[Outcome, str]:
+    if not ladder and not screening.finished:
+        return Outcome.INCONCLUSIVE, "the budget was used up before every setting was measured"
     if not ladder:
         if len(screening.predictions) <= 1:
             return Outcome.KEEP, "no setting can have an effect on this workload here"
@@ -123,7 +126,7 @@ def _outcome(
         promised = math.exp(last.estimate.lower(rules.coverage_alpha / 2))
         return Outcome.CHANGE, f"{last.reason}; at least {promised:.2f}x is promised"
     if last.verdict in {Verdict.TOO_NOISY, Verdict.OUT_OF_TIME}:
-        return Outcome.INCONCLUSIVE, f"{words}; the default is kept"
+        return Outcome.INCONCLUSIVE, words
     return Outcome.KEEP, words
 
 
@@ -138,7 +141,9 @@ def _interval(found: Estimate | None, rules: Rules) -> tuple[float, float]:
 def _cases(
     plan: Plan, screening: Screening, adopted: Confirmation | None, rules: Rules
 ) -> tuple[CaseResult, ...]:
-    observation = (adopted and adopted.observation) or screening.default
+    observation = (adopted and adopted.observation) or screening.observations.get(DEFAULT)
+    if observation is None:
+        return ()
     own = adopted.case_estimates(rules) if adopted else {}
     predicted = next((p for p in screening.predictions if not p.arm.configuration.variables), None)
     results = []
@@ -203,7 +208,7 @@ def _why_not_chosen(
             return f"refused: {refusal.reason}"
     best = _best_alone(setting, screening.predictions)
     if best is None:
-        return "lost clearly in the first measurement"
+        return "lost clearly in the first measurement" if screening.finished else "not measured in time"
     value = best.arm.configuration.environment[setting.variable]
     if best.gain >= rules.worth_confirming:
         return f"{value} adds nothing to what was chosen"

@@ -20,12 +20,22 @@ Narrator = Callable[[str], None]
 """Told in a few words what is being measured."""
 
 
+class OutOfTimeError(Exception):
+    """The budget is used up: what was measured so far must do."""
+
+
 class Journal:
     """Starts trials in a laboratory, ends them whatever happens, and writes down what they did."""
 
-    def __init__(self, laboratory: Laboratory, narrate: Narrator = lambda _words: None) -> None:
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        budget_seconds: float,
+        narrate: Narrator = lambda _words: None,
+    ) -> None:
         self._laboratory = laboratory
         self._began = laboratory.now()
+        self._budget_seconds = budget_seconds
         self.narrate = narrate
         self.trials: list[TrialLog] = []
 
@@ -33,12 +43,22 @@ class Journal:
         """Seconds since the calibration began."""
         return self._laboratory.now() - self._began
 
+    def left(self) -> float:
+        """Seconds of the budget that are left; negative if it is overdrawn."""
+        return self._budget_seconds - self.elapsed()
+
+    def check_time(self) -> None:
+        """Raises OutOfTimeError if nothing of the budget is left."""
+        if self.left() <= 0:
+            raise OutOfTimeError
+
     @contextmanager
     def trials_of(self, purpose: str, specs: Sequence[TrialSpec]) -> Iterator[tuple["RecordedTrial", ...]]:
-        """Starts trials side by side for the length of a `with` block. Raises TrialError."""
+        """Starts trials side by side for the length of a `with` block. Raises TrialError, OutOfTimeError."""
+        self.check_time()
         began = self.elapsed()
         try:
-            trials = tuple(RecordedTrial(trial) for trial in self._laboratory.start(specs))
+            trials = tuple(RecordedTrial(trial, self) for trial in self._laboratory.start(specs))
         except TrialError as error:
             self._note(error.configuration, purpose, began, failure=error.reason)
             raise
@@ -84,8 +104,9 @@ class Journal:
 class RecordedTrial:
     """A trial that remembers its blocks and its memory."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, journal: Journal) -> None:
         self._trial = trial
+        self._journal = journal
         self.blocks: list[Block] = []
         self.last_memory: Memory | None = None
 
@@ -99,7 +120,8 @@ class RecordedTrial:
         return self._trial.observe()
 
     def run(self, batch: int, path: Path, iterations: int) -> Block:
-        """Runs and remembers a block."""
+        """Runs and remembers a block. Raises TrialError, OutOfTimeError."""
+        self._journal.check_time()
         block = self._trial.run(batch, path, iterations)
         self.blocks.append(block)
         return block

@@ -9,6 +9,7 @@ from typing import TypeVar
 from graviton_agent.calibration.noise import Canaries
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import Block, Path, Trial
+from graviton_agent.settings.threads import Threads
 from graviton_agent.workload import Case, heaviest_first
 
 NANOSECONDS = 1_000_000_000
@@ -16,6 +17,13 @@ _T = TypeVar("_T")
 
 Cell = tuple[Trial, Path]
 """A trial, and a path through it."""
+
+
+def _threads(cell: Cell) -> int | None:
+    """How many threads a cell is held to; None is as many as torch starts."""
+    trial, path = cell
+    held = trial.spec.configuration.environment.get(Threads.variable)
+    return path.threads or (int(held) if held else None)
 
 
 @dataclass(frozen=True)
@@ -90,8 +98,9 @@ class Rounds:
             for cell in order:
                 trial, path = cells[cell]
                 found[cell].append(trial.run(case.batch, path, iterations))
-            blocks = [block for cell_blocks in found for block in cell_blocks]
-            disturbed = self._canaries.disturbance(blocks, cells[0][1].threads)
+            disturbed = self._canaries.disturbance(
+                [(_threads(cells[cell]), block) for cell, blocks in enumerate(found) for block in blocks]
+            )
             if disturbed is None or attempt == self._rules.retries:
                 break
         return Round(tuple(tuple(cell_blocks) for cell_blocks in found), disturbed)

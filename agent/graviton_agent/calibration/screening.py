@@ -6,6 +6,7 @@ Screening only nominates. What it nominates is confirmed against the default in 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -17,7 +18,7 @@ from graviton_agent.calibration.arms import (
     combined,
     environments,
 )
-from graviton_agent.calibration.journal import Journal, RecordedTrial
+from graviton_agent.calibration.journal import Journal, OutOfTimeError, RecordedTrial
 from graviton_agent.calibration.plan import Choice, Plan
 from graviton_agent.calibration.proof import (
     Effect,
@@ -60,6 +61,8 @@ class Screening:
     observations: dict[Configuration, Observation] = field(default_factory=dict)
     predictions: tuple[Prediction, ...] = ()
     """Falling by gain; the default is among them."""
+    finished: bool = False
+    """Whether the budget lasted for all of it."""
     pair_variances: tuple[float, ...] = ()
     """Blind estimates of a pair's variance: squared differences between two launches of one environment."""
 
@@ -91,13 +94,15 @@ class Screener:
 
         Raises TrialError if the default configuration itself can't be run.
         """
-        self._look()
-        self._cover()
-        for _ in range(1, self._rules.screening_passes):
-            contenders = self._contenders()
-            if not contenders:
-                break
-            self._repeat(contenders)
+        with suppress(OutOfTimeError):
+            self._look()
+            self._cover()
+            for _ in range(1, self._rules.screening_passes):
+                contenders = self._contenders()
+                if not contenders:
+                    break
+                self._repeat(contenders)
+            self._found.finished = True
         self._found.predictions = self._predictions()
         self._found.pair_variances = self._pair_variances()
         return self._found

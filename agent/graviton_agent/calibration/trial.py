@@ -165,6 +165,19 @@ class Observation:
         raise KeyError(batch)
 
 
+@dataclass(frozen=True)
+class Operator:
+    """A row of the profiler's table, as the tutorial reads it."""
+
+    name: str
+    """Such as "aten::addmm"."""
+    calls: int
+    self_ns: int
+    """CPU time of the operator itself, of all calls."""
+    total_ns: int
+    """The same with the operators that it calls."""
+
+
 class TrialError(Exception):
     """A trial that could not be started or finished; the others go on.
 

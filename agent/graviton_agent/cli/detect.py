@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from graviton_agent.errors import ExitCode, UsageError
+from graviton_agent.errors import ExitCode
 from graviton_agent.host import Verdict, read_host
 from graviton_agent.root import Root
 
@@ -16,13 +16,23 @@ def detect(
     root: Annotated[
         Path,
         typer.Option(
-            "--root", metavar="DIR", help="Stand in another machine's tree, with its /proc and /sys."
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="Read another machine's tree, with its proc and sys.",
         ),
     ] = Path("/"),
 ) -> ExitCode:
-    """Say which Graviton this machine is. Exit code 0: a Graviton; 3: something else, or it can't be told."""
-    if not root.is_dir():
-        raise UsageError(f"{root} is not a folder", hint="--root wants a folder that holds proc/ and sys/")
+    """Say which Graviton this machine is.
+
+    Exit code 0 for a Graviton, 3 for anything else and for what can't be told.
+    """
     host = read_host(Root(root))
-    typer.echo(json.dumps(host.to_json(), indent=2))
+    if as_json:
+        typer.echo(json.dumps(host.to_json(), indent=2))
+    else:
+        # The report is for people alone: programs that ask for JSON don't wait for its import.
+        from graviton_agent.report.host import render
+
+        typer.echo(render(host))
     return ExitCode.OK if host.verdict is Verdict.GRAVITON else ExitCode.NOT_GRAVITON

@@ -12,7 +12,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from graviton_agent import __version__
+from graviton_agent.cli.calibrate import calibrate
 from graviton_agent.cli.detect import detect
+from graviton_agent.cli.settings import settings
 from graviton_agent.errors import AgentError, ExitCode
 
 app = typer.Typer(
@@ -24,6 +26,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("detect")(detect)
+app.command("settings")(settings)
+app.command("calibrate")(calibrate)
 
 
 class Terminated(BaseException):

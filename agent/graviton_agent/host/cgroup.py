@@ -5,8 +5,9 @@ covers containers too: there version 1 shows the host's path, which doesn't exis
 container's own group is mounted as the root [torvalds/linux Documentation/admin-guide/cgroup-v2.rst].
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from graviton_agent.host.cpulist import parse_cpu_list
 from graviton_agent.root import Root
@@ -14,10 +15,12 @@ from graviton_agent.root import Root
 _MOUNT = "sys/fs/cgroup"
 _NO_LIMIT = 1 << 62
 """Bytes. Version 1 says "no limit" with the largest multiple of the page size below 2**63."""
+_DEEPEST = 64
+"""Levels that are followed."""
+_TIME = re.compile(r"[1-9][0-9]{0,17}")
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What a control group may use; None where nothing limits it."""
 
     cpu_quota: float | None
@@ -45,44 +48,46 @@ def read_limits(root: Root, group: str | Mapping[str, str]) -> Limits:
     A group that doesn't exist, because its unit isn't running, has the limits of those above it.
     """
 
-    def folders(mount: str, controller: str) -> Iterator[str]:
+    def folders(mount: str, controller: str) -> list[str]:
         path = group if isinstance(group, str) else group.get(controller, "/")
-        return (f"{_MOUNT}/{mount}{level}" for level in _levels(path))
+        return [f"{_MOUNT}{mount}{level}" for level in _levels(path)]
 
-    quotas, memories, cpusets = [], [], []
-    for folder in (*folders("", ""), *folders("unified", "")):
-        quotas.append(_quota(*(root.read_line(f"{folder}/cpu.max") or "").split()[:2]))
-        memories += [root.read_int(f"{folder}/memory.max"), root.read_int(f"{folder}/memory.high")]
-        cpusets.append(root.read_text(f"{folder}/cpuset.cpus.effective"))
-    for folder in folders("cpu", "cpu"):
-        quotas.append(
-            _quota(*(root.read_line(f"{folder}/cpu.cfs_{name}_us") or "" for name in ("quota", "period")))
-        )
-    for folder in folders("memory", "memory"):
-        memories.append(root.read_int(f"{folder}/memory.limit_in_bytes"))
-    for folder in folders("cpuset", "cpuset"):
-        cpusets.append(
-            root.read_text(f"{folder}/cpuset.effective_cpus") or root.read_text(f"{folder}/cpuset.cpus")
-        )
-
-    allowed = [set(cpus) for text in cpusets if text and (cpus := parse_cpu_list(text))]
+    v2 = folders("", "") + folders("/unified", "")
+    cpu, memory, cpuset = folders("/cpu", "cpu"), folders("/memory", "memory"), folders("/cpuset", "cpuset")
+    quotas = [_quota_v2(root, folder) for folder in v2] + [_quota_v1(root, folder) for folder in cpu]
+    memories = [root.read_int(f"{folder}/{name}") for folder in v2 for name in ("memory.max", "memory.high")]
+    memories += [root.read_int(f"{folder}/memory.limit_in_bytes") for folder in memory]
+    cpusets = [root.read_text(f"{folder}/cpuset.cpus.effective") for folder in v2]
+    cpusets += [root.read_text(f"{folder}/cpuset.effective_cpus") for folder in cpuset]
     return Limits(
         cpu_quota=min((quota for quota in quotas if quota is not None), default=None),
-        cpus=tuple(sorted(set.intersection(*allowed))) if allowed else None,
+        # The nearest one alone: a partition's CPUs are taken away from the groups above it.
+        cpus=next((cpus for text in cpusets if text and (cpus := parse_cpu_list(text))), None),
         memory=min((limit for limit in memories if limit is not None and limit < _NO_LIMIT), default=None),
     )
 
 
-def _levels(path: str) -> Iterator[str]:
-    """The group itself, then those above it, to the root: "/a/b", "/a", ""."""
+def _levels(path: str) -> list[str]:
+    """The group itself, then those above it up to the root: "/a/b", "/a", ""."""
     # A process outside its namespace's root has ".." in its path, and a group that can't be seen.
-    parts = [] if ".." in path.split("/") else [part for part in path.split("/") if part]
-    for depth in range(len(parts), -1, -1):
-        yield "".join(f"/{part}" for part in parts[:depth])
+    parts = [] if ".." in path.split("/") else [part for part in path.split("/") if part][:_DEEPEST]
+    return ["".join(f"/{part}" for part in parts[:depth]) for depth in range(len(parts), -1, -1)]
 
 
-def _quota(allowed: str = "", period: str = "") -> float | None:
-    """CPUs, from two times in microseconds; None for "max", "-1" and anything that isn't a quota."""
-    if not (allowed.isascii() and allowed.isdecimal() and period.isascii() and period.isdecimal()):
+def _quota_v2(root: Root, folder: str) -> float | None:
+    """From cpu.max: "200000 100000", or "max 100000" for none."""
+    allowed, _, period = (root.read_line(f"{folder}/cpu.max") or "").partition(" ")
+    return _ratio(allowed, period)
+
+
+def _quota_v1(root: Root, folder: str) -> float | None:
+    """From a pair of files; the quota is -1 for none."""
+    allowed, period = (root.read_line(f"{folder}/cpu.cfs_{name}_us") or "" for name in ("quota", "period"))
+    return _ratio(allowed, period)
+
+
+def _ratio(allowed: str, period: str) -> float | None:
+    """CPUs, from two times in microseconds; None unless both are positive numbers."""
+    if not (_TIME.fullmatch(allowed) and _TIME.fullmatch(period)):
         return None
-    return int(allowed) / int(period) if int(allowed) and int(period) else None
+    return int(allowed) / int(period)

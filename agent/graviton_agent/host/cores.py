@@ -4,13 +4,12 @@ A core is not a product: the core of every Graviton is in other machines too. Nu
 Arm's MIDR_EL1 [torvalds/linux arch/arm64/include/asm/cputype.h, util-linux sys-utils/lscpu-arm.c].
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ARM = 0x41
 
 
-@dataclass(frozen=True)
-class Midr:
+class Midr(NamedTuple):
     """The parts of the register that /proc/cpuinfo shows; None where it doesn't."""
 
     implementer: int | None
@@ -53,14 +52,13 @@ class Midr:
         return _OTHER_CORES.get((self.implementer, self.part)) or (f"a core by {maker}" if maker else None)
 
 
-@dataclass(frozen=True)
-class GravitonCore:
+class GravitonCore(NamedTuple):
     """The core of one Graviton generation."""
 
     name: str
     generation: int
     sve_bits: int | None
-    """Bits of an SVE register, measured with prctl [playgroundlogic/aarchsci benchmark/results]; None without SVE."""
+    """Bits of an SVE register, by prctl [playgroundlogic/aarchsci benchmark/results]; None without SVE."""
     also_in: str
     """Who has the same core and isn't a Graviton."""
 
@@ -68,7 +66,7 @@ class GravitonCore:
 GRAVITON_CORES = {
     0xD08: GravitonCore("Cortex-A72", 1, None, "NXP LX2160A and Raspberry Pi 4"),
     0xD0C: GravitonCore("Neoverse N1", 2, None, "Ampere Altra"),
-    0xD40: GravitonCore("Neoverse V1", 3, 256, "whatever else uses Arm's design"),
+    0xD40: GravitonCore("Neoverse V1", 3, 256, "other chips of Arm's design"),
     0xD4F: GravitonCore("Neoverse V2", 4, 128, "NVIDIA Grace and Google Axion"),
     0xD84: GravitonCore("Neoverse V3", 5, 128, "Microsoft Cobalt 200"),
 }

@@ -6,15 +6,15 @@ emulators and truncated captures leave out lines, blocks or the final newline, s
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from graviton_agent.host.cores import Midr
 from graviton_agent.host.firmware_text import printable
 from graviton_agent.root import MIB, Root
 
-LIMIT = 16 * MIB
-"""Bytes that are read: 4096 x86 CPUs print about 6 MB."""
+_LIMIT = 16 * MIB
+"""Bytes: the 4096 CPUs that arm64 can have print 2 MB, x86's 8192 print 12 MB."""
 
 _HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{1,8}")
 _BLOCK_KEYS = ("CPU implementer", "CPU part")
@@ -29,8 +29,7 @@ class Layout(StrEnum):
     X86 = "x86"
 
 
-@dataclass(frozen=True)
-class CpuInfo:
+class CpuInfo(NamedTuple):
     """The whole text."""
 
     layout: Layout | None
@@ -42,39 +41,64 @@ class CpuInfo:
     features: tuple[str, ...]
     """The flags that every CPU has, in the order of the first CPU."""
     model_name: str | None
-    board: str | None
-    """The name of a board that some vendors' kernels add at the end, such as "Raspberry Pi 5 Model B"."""
+    """The processor's name on x86; arm64 kernels print none."""
+
+    @property
+    def midr(self) -> Midr:
+        """What is the same in every block; None where they differ, and where one lacks the line."""
+        return Midr(*(values.pop() if len(values) == 1 else None for values in self._values()))
+
+    @property
+    def has_different_cpus(self) -> bool:
+        """Whether two CPUs contradict each other, which a line that is absent doesn't."""
+        return any(len(values - {None}) > 1 for values in self._values())
+
+    @property
+    def foreign_midr(self) -> Midr | None:
+        """The first CPU that is certainly no Graviton's."""
+        return next((midr for midr in self.midrs if midr.is_foreign), None)
+
+    def _values(self) -> tuple[set[int | None], ...]:
+        """The values that each part of the register has among the CPUs."""
+        return (
+            {midr.implementer for midr in self.midrs},
+            {midr.part for midr in self.midrs},
+            {midr.variant for midr in self.midrs},
+            {midr.revision for midr in self.midrs},
+        )
 
 
-EMPTY = CpuInfo(layout=None, midrs=(), numbers=(), features=(), model_name=None, board=None)
+EMPTY = CpuInfo(layout=None, midrs=(), numbers=(), features=(), model_name=None)
 
 
 def read_cpuinfo(root: Root) -> CpuInfo:
     """Reads the text under the root; an absent or unreadable one is as good as an empty one."""
-    return parse_cpuinfo(root.read_text("proc/cpuinfo", limit=LIMIT) or "")
+    raw = root.read_bytes("proc/cpuinfo", limit=_LIMIT) or b""
+    # A longer text is no kernel's, and its unread end might belie its beginning.
+    return parse_cpuinfo(raw.decode("utf-8", errors="replace")) if len(raw) < _LIMIT else EMPTY
 
 
 def parse_cpuinfo(text: str) -> CpuInfo:
     """Parses any text; what it doesn't understand it leaves out."""
-    paragraphs = list(_paragraphs(text))
-    blocks = [lines for lines in paragraphs if _is_block(lines)]
+    blocks = [lines for lines in _paragraphs(text) if _is_block(lines)]
     if not blocks:
         return EMPTY
-    numbers = {_decimal(lines.get("processor", "")) for lines in blocks} - {None}
+    numbers = {number for lines in blocks if (number := _decimal(lines.get("processor", ""))) is not None}
     return CpuInfo(
         layout=_layout(blocks),
         midrs=tuple(_midr(lines) for lines in blocks),
         numbers=tuple(sorted(numbers)),
         features=_common_words([lines.get("Features", lines.get("flags", "")) for lines in blocks]),
-        model_name=_first(blocks, "model name"),
-        board=_first(paragraphs, "Model") or _first(paragraphs, "Hardware"),
+        model_name=next(
+            (printable(lines["model name"]) for lines in blocks if lines.get("model name")), None
+        ),
     )
 
 
 def _paragraphs(text: str) -> Iterator[dict[str, str]]:
     """Splits at blank lines, and where a key comes again, for captures lose their blank lines."""
     lines: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         key, colon, value = line.partition(":")
         key = key.strip()
         if lines and (not line.strip() or key in lines):
@@ -118,10 +142,6 @@ def _common_words(texts: list[str]) -> tuple[str, ...]:
     """The words that stand in every text. CPUs of one kind print one text, so few are really compared."""
     common = set.intersection(*(set(text.split()) for text in set(texts)))
     return tuple(word for word in dict.fromkeys(texts[0].split()) if word in common)
-
-
-def _first(paragraphs: list[dict[str, str]], key: str) -> str | None:
-    return next((printable(lines[key]) for lines in paragraphs if lines.get(key)), None)
 
 
 def _hexadecimal(value: str) -> int | None:

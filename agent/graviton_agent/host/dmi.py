@@ -5,19 +5,19 @@ The values in sysfs are readable by everyone, the raw table by root only, and co
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from graviton_agent.host.firmware_text import printable
-from graviton_agent.root import MIB, Root
+from graviton_agent.root import KIB, MIB, Root
 
 DMI_FOLDER = "sys/class/dmi/id"
 DMI_TABLE = "sys/firmware/dmi/tables/DMI"
-TABLE_LIMIT = MIB
-"""Bytes of the raw table that are read."""
-
 _PROCESSOR = 4
 _END_OF_TABLE = 127
-_SMALLEST_HEADER = 4
+_SMALLEST = 4
+"""Bytes of a structure's header: type, length and handle."""
+_VERSION, _PART_NUMBER = 0x10, 0x22
+"""Offsets in a processor structure of the numbers of these strings."""
 
 _NOT_FILLED_IN = frozenset({
     "", "0", "n/a", "na", "none", "not applicable", "not available", "not specified", "default string",
@@ -26,66 +26,61 @@ _NOT_FILLED_IN = frozenset({
 """What firmware says where its maker said nothing."""
 
 
-@dataclass(frozen=True)
-class Dmi:
+class Dmi(NamedTuple):
     """The values that name a machine; None where firmware says nothing that can be used."""
 
     sys_vendor: str | None = None
     product_name: str | None = None
     processors: tuple[str, ...] = ()
-    """What SMBIOS type 4 says of each processor, "manufacturer version part-number"."""
+    """The names that SMBIOS gives the processors, such as "AWS Graviton3"."""
+
+
+class _Structure(NamedTuple):
+    """A structure of the SMBIOS table."""
+
+    fields: bytes
+    strings: list[bytes]
 
 
 def read_dmi(root: Root) -> Dmi:
     """Reads what is readable under the root."""
-
-    def value(name: str) -> str | None:
-        return _meaning(root.read_line(f"{DMI_FOLDER}/{name}") or "")
-
     return Dmi(
-        sys_vendor=value("sys_vendor"),
-        product_name=value("product_name"),
-        processors=parse_processors(root.read_bytes(DMI_TABLE, limit=TABLE_LIMIT) or b""),
+        sys_vendor=_meaning(root.read_bytes(f"{DMI_FOLDER}/sys_vendor", limit=KIB)),
+        product_name=_meaning(root.read_bytes(f"{DMI_FOLDER}/product_name", limit=KIB)),
+        processors=parse_processors(root.read_bytes(DMI_TABLE, limit=MIB) or b""),
     )
 
 
 def parse_processors(table: bytes) -> tuple[str, ...]:
-    """What each processor structure of a raw SMBIOS table says, as printable text.
+    """The names (version and part number) in the processor structures of a raw SMBIOS table, each name once.
 
     Any bytes will do: a structure that is cut short ends the table [SMBIOS 3.x, 6.1.2 and 7.5].
     """
-    return tuple(
-        _processor(formatted, strings) for kind, formatted, strings in _structures(table) if kind == 4
-    )
+    names = (_string(structure, at) for structure in _processors(table) for at in (_VERSION, _PART_NUMBER))
+    return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
-def _structures(table: bytes) -> Iterator[tuple[int, bytes, list[bytes]]]:
-    """Every whole structure: its type, its formatted area, its strings."""
+def _processors(table: bytes) -> Iterator[_Structure]:
+    """The whole processor structures."""
     start = 0
-    while start + _SMALLEST_HEADER <= len(table):
+    while start + _SMALLEST <= len(table):
         kind, length = table[start], table[start + 1]
-        strings_start = start + length
         # The strings end with an empty one; a structure without strings has two zero bytes all the same.
-        end = table.find(b"\0\0", strings_start)
-        if kind == _END_OF_TABLE or length < _SMALLEST_HEADER or end < 0:
+        end = table.find(b"\0\0", start + length)
+        if kind == _END_OF_TABLE or length < _SMALLEST or end < 0:
             return
-        strings = table[strings_start:end].split(b"\0") if kind == _PROCESSOR else []
-        yield kind, table[start:strings_start], strings
+        if kind == _PROCESSOR:
+            yield _Structure(table[start : start + length], table[start + length : end].split(b"\0"))
         start = end + 2
 
 
-def _processor(formatted: bytes, strings: list[bytes]) -> str:
-    """The manufacturer (offset 0x07), version (0x10) and part number (0x22) of a processor structure."""
-    words = []
-    for offset in (0x07, 0x10, 0x22):
-        # A string is named by its number, from 1; 0 means that there is none.
-        number = formatted[offset] if offset < len(formatted) else 0
-        raw = strings[number - 1] if 0 < number <= len(strings) else b""
-        words.append(_meaning(raw.decode("utf-8", errors="replace")))
-    return " ".join(dict.fromkeys(word for word in words if word is not None))
+def _string(structure: _Structure, offset: int) -> str | None:
+    """The string whose number stands at the offset; they count from 1, and 0 stands for none."""
+    number = structure.fields[offset] if offset < len(structure.fields) else 0
+    return _meaning(structure.strings[number - 1]) if 0 < number <= len(structure.strings) else None
 
 
-def _meaning(raw: str) -> str | None:
-    """The printable text, or None where it names nothing: placeholders, blanks, a flash chip's 0xff."""
-    text = printable(raw)
+def _meaning(raw: bytes | None) -> str | None:
+    """The text, or None where it names nothing: absent, blank, a placeholder, a flash chip's 0xff."""
+    text = printable((raw or b"").strip(b" \t\r\n\0").decode("utf-8", errors="replace"))
     return None if text.casefold() in _NOT_FILLED_IN or not text.strip("?") else text

@@ -6,7 +6,7 @@ aws/aws-graviton-getting-started README.md].
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _INSTANCE_TYPE = re.compile(r"([a-z][a-z0-9-]*)\.([a-z0-9-]+)")
 _PATTERN = re.compile(r"[a-z]+([6-9])g[a-z]*")
@@ -17,8 +17,7 @@ _NVIDIA_GRACE = re.compile(r"p6e-.+")
 """GB200: Arm CPUs in EC2 that are not Gravitons."""
 
 
-@dataclass(frozen=True)
-class InstanceType:
+class InstanceType(NamedTuple):
     """An EC2 instance type such as "c7gn.16xlarge"."""
 
     name: str
@@ -41,7 +40,7 @@ class InstanceType:
 
     @property
     def product(self) -> str | None:
-        """The processor's name: only the family tells Graviton3E from Graviton3, for their cores are alike."""
+        """The processor's name; nothing but the family tells Graviton3E from Graviton3."""
         if self.generation is None:
             return None
         return f"Graviton{self.generation}{'E' if self.family in _GRAVITON_3E else ''}"

@@ -6,6 +6,7 @@ The rule, and why every part of it is needed, stands in docs/detection.md.
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from graviton_agent.host.cores import GravitonCore, Midr
 from graviton_agent.host.cpuinfo import CpuInfo, Layout
@@ -16,6 +17,7 @@ _EC2 = "Amazon EC2"
 _SMBIOS_GRAVITON = re.compile(r"\bAWS Graviton([0-9]{1,3})")
 _HYPERVISORS = ("qemu", "kvm", "red hat", "openstack", "xen", "bochs", "bhyve", "cloud hypervisor")
 """How vendors begin that name a hypervisor and hide the hardware, which may be a Graviton .metal host."""
+_KINDS_SHOWN = 3
 
 
 class Verdict(StrEnum):
@@ -40,14 +42,13 @@ class Evidence:
     """What follows from it."""
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """All that the verdict may depend on."""
 
     cpuinfo: CpuInfo
     dmi: Dmi
     board: str | None
-    """The board's name by the device tree or the end of cpuinfo."""
+    """The board's name by the device tree."""
     machine: str | None
     """The running system's name for its architecture (uname -m); None for another machine's tree."""
 
@@ -69,8 +70,7 @@ class Facts:
         )
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """The verdict and the sentence that a person reads."""
 
     verdict: Verdict
@@ -80,7 +80,7 @@ class Identity:
 
 
 def identify(facts: Facts) -> Identity:
-    """Applies the rule: what is certainly something else, then what can't be told, and what is left is a Graviton."""
+    """Applies the rule: a Graviton is what is neither certainly something else nor unclear."""
     if reason := _why_certainly_not(facts):
         return Identity(Verdict.OTHER, reason)
     core = _the_core(facts)
@@ -91,8 +91,8 @@ def identify(facts: Facts) -> Identity:
         return Identity(Verdict.UNKNOWN, instance)
     return Identity(
         Verdict.GRAVITON,
-        f"EC2's firmware names a {instance.name}, a family with {instance.product}, "
-        f"and {_count(facts.cpuinfo)} have the core of Graviton{core.generation}, {core.name}.",
+        f"EC2's firmware says {instance.name}, which has a {instance.product}, "
+        f"and every CPU has its core, {core.name}.",
         generation=core.generation,
         product=instance.product,
     )
@@ -106,98 +106,90 @@ def _why_certainly_not(facts: Facts) -> str | None:
     if cpuinfo.layout is None and not _is_arm(facts.machine):
         return f"The machine is {facts.machine}, and every Graviton is Arm."
     if facts.instance_type and facts.instance_type.has_nvidia_cpu:
-        return f"EC2's firmware names a {facts.instance_type.name}, whose Arm CPU is NVIDIA's."
+        return f"EC2's firmware says {facts.instance_type.name}, whose Arm CPUs are NVIDIA's."
     if facts.is_ec2 or facts.smbios_generations:
-        # Whatever else there is contradicts EC2, or is newer than this program.
+        # What contradicts EC2 may be a Graviton that is newer than this program.
         return None
     if vendor and "amazon" not in vendor.casefold() and not _is_hypervisor(vendor):
-        return f"The firmware names the machine's maker as {vendor}, and Gravitons are in Amazon EC2 alone."
-    if foreign := next((midr for midr in cpuinfo.midrs if midr.is_foreign), None):
-        return f"A CPU is {_describe(foreign)}, which no Graviton has."
+        return f"The firmware names the maker {vendor}, and Gravitons are in Amazon EC2 alone."
+    if foreign := cpuinfo.foreign_midr:
+        return f"A CPU is {_describe(foreign)}, which no Graviton up to Graviton5 has."
     if not vendor and facts.board and "virt" not in facts.board.casefold():
-        return f"The board is a {facts.board}, and Gravitons are in Amazon EC2 alone."
+        return f"The board calls itself {facts.board}, and Gravitons are in Amazon EC2 alone."
     return None
 
 
 def _the_core(facts: Facts) -> GravitonCore | str:
-    """The one core that every CPU has, or the reason why none can be named."""
-    midrs = facts.cpuinfo.midrs
-    if facts.cpuinfo.layout is None:
-        return "/proc/cpuinfo is absent or unreadable, or names no CPU."
-    if foreign := next((midr for midr in midrs if midr.is_foreign), None):
-        return f"The firmware speaks of EC2, but a CPU is {_describe(foreign)}, which no Graviton known here has."
-    for field in ("implementer", "part", "variant", "revision"):
-        if len({getattr(midr, field) for midr in midrs} - {None}) > 1:
-            return f"The CPUs are not all alike (they differ in their {field}), as a Graviton's are."
-    cores = {midr.graviton_core for midr in midrs}
-    core = cores.pop()
-    if cores or core is None:
+    """The core that every CPU has, or the reason why none can be named."""
+    cpuinfo = facts.cpuinfo
+    if cpuinfo.layout is None:
+        return "/proc/cpuinfo is absent, unreadable, or not in the form that Arm or x86 kernels print."
+    if foreign := cpuinfo.foreign_midr:
+        return f"The firmware speaks of EC2, but a CPU is {_describe(foreign)}, of no Graviton known here."
+    if cpuinfo.has_different_cpus:
+        return "The CPUs are of different kinds, and a Graviton's are all alike."
+    if cpuinfo.midr.graviton_core is None:
         return "/proc/cpuinfo does not name the implementer and the part of every CPU."
-    if facts.cpuinfo.layout is Layout.ARM32:
-        return "/proc/cpuinfo shows a 32-bit machine: a 64-bit process may see more."
+    if cpuinfo.layout is Layout.ARM32:
+        return "/proc/cpuinfo is in the 32-bit form, and a 64-bit process may see another machine."
     if not _is_arm(facts.machine):
-        return f"The CPUs are Arm's, but this process runs as {facts.machine}: it is emulated."
-    return core
+        return f"The CPUs are Arm, but this process runs as {facts.machine}: it is emulated."
+    return cpuinfo.midr.graviton_core
 
 
 def _the_instance(facts: Facts, core: GravitonCore) -> InstanceType | str:
     """The instance type that agrees with the core, or the reason why none does."""
-    dmi, instance = facts.dmi, facts.instance_type
-    alike = f"The CPUs are {core.name}, as in Graviton{core.generation} but also in {core.elsewhere}"
-    if dmi.sys_vendor is None:
+    instance, vendor = facts.instance_type, facts.dmi.sys_vendor
+    alike = f"The CPUs are {core.name}, as in Graviton{core.generation} but also in {core.also_in}"
+    if vendor is None:
         return f"{alike}, and no firmware (DMI) says whose machine this is."
     if not facts.is_ec2:
-        return f"{alike}, and the firmware names {dmi.sys_vendor}, which does not say on whose machine this runs."
+        return (
+            f"{alike}, and the firmware names {vendor} instead of Amazon EC2, which leaves the machine open."
+        )
     if instance is None:
-        return (
-            f"{alike}, and EC2's firmware names no instance type ({dmi.product_name or 'no product name'})."
-        )
+        return f"{alike}, and EC2's firmware names no instance type ({facts.dmi.product_name or 'nothing'})."
     if instance.generation is None:
-        return f"{alike}, and the family of {instance.name} is not known here to have any Graviton."
+        return f"{alike}, and {instance.family} ({instance.name}) is no family known here to have a Graviton."
+    said = f"EC2's firmware says {instance.name}, which has a {instance.product}"
     if instance.generation != core.generation:
-        return f"EC2's firmware names a {instance.name} ({instance.product}), but the CPUs are {core.name}, Graviton{core.generation}'s."
+        return f"{said}, but the CPUs are {core.name}, the core of Graviton{core.generation}."
     if conflicts := facts.smbios_generations - {core.generation}:
-        return (
-            f"EC2's firmware names a {instance.name} ({instance.product}), "
-            f"but SMBIOS names an AWS Graviton{min(conflicts)}."
-        )
+        return f"{said}, but its SMBIOS table names an AWS Graviton{min(conflicts)}."
     return instance
 
 
 def weigh(facts: Facts) -> tuple[Evidence, ...]:
     """Every fact that was looked at, and what it says on its own."""
-    dmi, instance = facts.dmi, facts.instance_type
-    folder = f"/{DMI_FOLDER}"
+    dmi = facts.dmi
     evidence = [
-        _cpu_evidence(facts),
-        Evidence(f"{folder}/sys_vendor", dmi.sys_vendor, _vendor_says(facts)),
-        Evidence(f"{folder}/product_name", dmi.product_name, _product_says(facts.is_ec2, instance)),
-        Evidence(f"/{DMI_TABLE}", "; ".join(sorted(set(dmi.processors))) or None, _smbios_says(facts)),
+        _cpu_evidence(facts.cpuinfo),
+        Evidence(f"/{DMI_FOLDER}/sys_vendor", dmi.sys_vendor, _vendor_says(facts)),
+        Evidence(f"/{DMI_FOLDER}/product_name", dmi.product_name, _product_says(facts)),
+        Evidence(f"/{DMI_TABLE}", ", ".join(dmi.processors) or None, _smbios_says(facts)),
     ]
     if facts.machine is not None:
         says = "this process runs as Arm" if _is_arm(facts.machine) else "this process does not run as Arm"
         evidence.insert(0, Evidence("uname -m", facts.machine, says))
     if facts.board is not None:
-        evidence.append(
-            Evidence("/proc/device-tree/model", facts.board, "the name of a board; proves no Graviton")
-        )
+        evidence.append(Evidence("device tree model", facts.board, "a board's name never proves a Graviton"))
     return tuple(evidence)
 
 
-def _cpu_evidence(facts: Facts) -> Evidence:
-    """What /proc/cpuinfo says of all CPUs together."""
-    cpuinfo = facts.cpuinfo
+def _cpu_evidence(cpuinfo: CpuInfo) -> Evidence:
+    source = "/proc/cpuinfo"
     if cpuinfo.layout is None:
-        return Evidence("/proc/cpuinfo", None, "absent or unreadable, or names no CPU")
+        return Evidence(source, None, "absent, unreadable, or neither Arm's form nor x86's")
     if cpuinfo.layout is Layout.X86:
-        return Evidence("/proc/cpuinfo", cpuinfo.model_name, "x86")
-    kinds = tuple(dict.fromkeys(cpuinfo.midrs))
+        return Evidence(source, cpuinfo.model_name, "x86")
+    kinds = list(dict.fromkeys(map(str, cpuinfo.midrs)))
     if len(kinds) > 1:
-        return Evidence("/proc/cpuinfo", ", ".join(map(str, kinds)), f"{len(kinds)} kinds of CPU")
-    core = kinds[0].graviton_core
-    says = f"the core of Graviton{core.generation}" if core else "no Graviton's core"
+        named = ", ".join(kinds[:_KINDS_SHOWN]) + (", ..." if len(kinds) > _KINDS_SHOWN else "")
+        return Evidence(source, named, f"not the same in all {len(cpuinfo.midrs)} CPUs")
+    core, count = cpuinfo.midr.graviton_core, len(cpuinfo.midrs)
+    name = f"{cpuinfo.midr.name or 'unknown core'} in {f'all {count} CPUs' if count > 1 else 'the only CPU'}"
     return Evidence(
-        "/proc/cpuinfo", str(kinds[0]), f"{kinds[0].name or 'a core'} in {_count(cpuinfo)}: {says}"
+        source, kinds[0], f"{name}: {f'as in Graviton{core.generation}' if core else 'no Graviton'}"
     )
 
 
@@ -210,9 +202,12 @@ def _vendor_says(facts: Facts) -> str:
     return "a hypervisor: the hardware is not told" if _is_hypervisor(vendor) else "not EC2"
 
 
-def _product_says(is_ec2: bool, instance: InstanceType | None) -> str:
-    if not is_ec2:
-        return "counts for EC2 alone"
+def _product_says(facts: Facts) -> str:
+    instance = facts.instance_type
+    if facts.dmi.product_name is None:
+        return "absent or without meaning"
+    if not facts.is_ec2:
+        return "an instance type in EC2 alone"
     if instance is None:
         return "not an instance type"
     return f"family {instance.family}: {instance.product or 'no Graviton known here'}"
@@ -222,7 +217,7 @@ def _smbios_says(facts: Facts) -> str:
     if not facts.dmi.processors:
         return "absent, or readable by root alone"
     named = ", ".join(f"Graviton{generation}" for generation in sorted(facts.smbios_generations))
-    return f"its processors are {named}" if named else "names no Graviton"
+    return f"the processor is {named}" if named else "names no Graviton"
 
 
 def _is_arm(machine: str | None) -> bool:
@@ -235,8 +230,3 @@ def _is_hypervisor(vendor: str) -> bool:
 
 def _describe(midr: Midr) -> str:
     return f"{midr} ({midr.name})" if midr.name else str(midr)
-
-
-def _count(cpuinfo: CpuInfo) -> str:
-    count = len(cpuinfo.midrs)
-    return f"all {count} CPUs" if count > 1 else "the only CPU"

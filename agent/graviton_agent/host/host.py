@@ -5,8 +5,7 @@ import os
 from dataclasses import dataclass
 
 from graviton_agent.host.cgroup import Limits, own_cgroups, read_limits
-from graviton_agent.host.cores import Midr
-from graviton_agent.host.cpuinfo import CpuInfo, Layout, read_cpuinfo
+from graviton_agent.host.cpuinfo import Layout, read_cpuinfo
 from graviton_agent.host.cpus import (
     Cache,
     NumaNode,
@@ -42,11 +41,11 @@ class Host:
     """Such as "c7g.xlarge", where EC2's firmware names it."""
 
     architecture: str | None
-    """The kernel's name: "aarch64", "x86_64" ...; in another machine's tree by the form of its /proc/cpuinfo."""
+    """The kernel's name: "aarch64", "x86_64" ...; in another machine's tree the form of its cpuinfo."""
     core: str | None
     """The core that all CPUs have: "Neoverse V1". None on x86."""
     model_name: str | None
-    """The processor's name on x86."""
+    """The processor's name on x86; arm64 kernels give none."""
     implementer: str | None
     """Of all CPUs, such as "0x41"; None on x86 and where they differ."""
     part: str | None
@@ -94,10 +93,9 @@ def read_host(root: Root) -> Host:
     """Reads all that is readable under the root; nothing that a machine may lack makes it fail."""
     cpuinfo, dmi, memory = read_cpuinfo(root), read_dmi(root), read_memory(root)
     machine = os.uname().machine if root.is_this_machine else None
-    facts = Facts(cpuinfo=cpuinfo, dmi=dmi, board=_read_board(root, cpuinfo), machine=machine)
+    facts = Facts(cpuinfo=cpuinfo, dmi=dmi, board=_read_board(root), machine=machine)
     identity = identify(facts)
-    # CPUs of different kinds have no core in common; nor has a block that doesn't name its own.
-    midr = cpuinfo.midrs[0] if len(set(cpuinfo.midrs)) == 1 else Midr(None, None, None, None)
+    midr = cpuinfo.midr
     limits = read_limits(root, own_cgroups(root))
     online = read_online_cpus(root) or cpuinfo.numbers
     first = online[0] if online else 0
@@ -134,10 +132,11 @@ def read_host(root: Root) -> Host:
     )
 
 
-def _read_board(root: Root, cpuinfo: CpuInfo) -> str | None:
-    """The board's name, which stands in for DMI on machines that boot by device tree."""
+def _read_board(root: Root) -> str | None:
+    """The board's name, on machines that boot by device tree instead of firmware tables."""
+    # The first is a link to the second, which leads out of another machine's tree.
     model = root.read_line("proc/device-tree/model") or root.read_line("sys/firmware/devicetree/base/model")
-    return printable(model) if model else cpuinfo.board
+    return printable(model) if model else None
 
 
 def _usable_cpus(root: Root, online: tuple[int, ...], limits: Limits) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from graviton_agent.root import KIB, MIB, Root
 
@@ -12,8 +12,7 @@ _THP_MODE = re.compile(r"\[(always|madvise|never)\]")
 _PAGE_SIZE_BY_THP_SIZE = {2 * MIB: 4 * KIB, 32 * MIB: 16 * KIB, 512 * MIB: 64 * KIB}
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """Sizes in bytes; None where the kernel doesn't tell."""
 
     total: int | None

@@ -2,11 +2,9 @@
 
 from graviton_agent.calibration.decision import CaseResult, Outcome
 from graviton_agent.host import Host, Verdict
-from graviton_agent.record import Record
+from graviton_agent.record import OperatorTable, Record
 from graviton_agent.report.columns import definitions, paragraph, table
 from graviton_agent.torch_build import TorchBuild
-
-BLAS_NAMES = {"openblas": "OpenBLAS", "nvpl": "NVPL", "mkl": "MKL", "accelerate": "Accelerate"}
 
 
 def render(record: Record) -> str:
@@ -24,6 +22,7 @@ def render(record: Record) -> str:
     ]
     if refused:
         parts.append("  refused\n" + definitions(refused, indent="    "))
+    parts.extend(operator_table(found) for found in record.operators)
     parts.append(_what_follows(record))
     return "\n\n".join(part for part in parts if part)
 
@@ -39,14 +38,9 @@ def headline(host: Host, torch: TorchBuild) -> str:
     onednn = "no oneDNN" if torch.onednn is None else f"oneDNN {torch.onednn}"
     if torch.acl:
         onednn += f" + ACL {torch.acl_version or ''}".rstrip()
-    build = [f"torch {torch.version}", onednn, f"{blas_name(torch)} {torch.blas_version or ''}".rstrip()]
+    build = [f"torch {torch.version}", onednn, f"{torch.blas_name} {torch.blas_version or ''}".rstrip()]
     line = "   ".join(machine + build)
     return line if len(line) <= 100 else "   ".join(machine) + "\n" + "   ".join(build)
-
-
-def blas_name(torch: TorchBuild) -> str:
-    """The BLAS library as its makers write it."""
-    return BLAS_NAMES.get(torch.blas, torch.blas)
 
 
 def _times(record: Record) -> str:
@@ -78,7 +72,7 @@ def _gain(gain: float, interval: tuple[float, float]) -> str:
 
 def _kernel(case: CaseResult, torch: TorchBuild) -> str:
     if not case.kernels:
-        return f"{blas_name(torch)} fp32"
+        return f"{torch.blas_name} fp32"
     names = ", ".join(case.kernels)
     if any("bf16" in kernel for kernel in case.kernels) and case.cosine is not None:
         return f"{names}, cosine {case.cosine:.5f}"
@@ -96,6 +90,18 @@ def _verdict(record: Record) -> str:
         case Outcome.INCONCLUSIVE:
             words = f"Inconclusive, so the default stays: {decision.reason}."
     return paragraph(words, indent="  ")
+
+
+def operator_table(found: OperatorTable, rows: int = 10) -> str:
+    """The costliest operators of one batch under one configuration."""
+    total = sum(row.self_ns for row in found.rows)
+    words = " ".join(f"{name}={value}" for name, value in found.environment.items()) or "default"
+    body = [
+        [row.name, f"{row.self_ns / total:.1%}", f"{row.self_ns / 1e6:.1f} ms", str(row.calls)]
+        for row in found.rows[:rows]
+    ]
+    header = ["operator", "share", "self CPU time", "calls"]
+    return f"  batch {found.batch}, {words}\n" + table(header, body, right=frozenset({1, 2, 3}))
 
 
 def _what_follows(record: Record) -> str:

@@ -17,13 +17,12 @@ def render(rows: Sequence[tuple[Setting, Applies | None, tuple[str, ...]]], head
 
 
 def _block(setting: Setting, applies: Applies | None, candidates: tuple[str, ...]) -> str:
-    summary = (type(setting).__doc__ or "").split("\n\n", maxsplit=1)[0]
     facts = [("here", "unknown: no torch to ask" if applies is None else _here(applies, candidates))]
     facts += [("proof", setting.proof.value), ("cost", setting.cost), ("source", setting.source)]
     if setting.aliases:
         facts.insert(1, ("aliases", ", ".join(setting.aliases)))
     title = f"{setting.name}   {setting.variable}"
-    return "\n".join([title, paragraph(" ".join(summary.split()), indent="  "), definitions(facts)])
+    return "\n".join([title, paragraph(setting.summary, indent="  "), definitions(facts)])
 
 
 def _here(applies: Applies, candidates: tuple[str, ...]) -> str:

@@ -74,6 +74,27 @@ class Setting(ABC):
         """A string that the build's libraries contain if they read the variable."""
         return self.variable
 
+    @property
+    def summary(self) -> str:
+        """What the variable does: the first paragraph of the class's description."""
+        return " ".join((type(self).__doc__ or "").split("\n\n", maxsplit=1)[0].split())
+
+    def to_json(self, applies: Applies | None, candidates: tuple[str, ...]) -> dict[str, object]:
+        """The declaration, and what was found out about it here, as JSON's types."""
+        return {
+            "name": self.name,
+            "variable": self.variable,
+            "aliases": self.aliases,
+            "title": self.title,
+            "summary": self.summary,
+            "proof": self.proof.value,
+            "cost": self.cost,
+            "source": self.source,
+            "applies": applies.possible if applies else None,
+            "why": applies.why if applies else None,
+            "candidates": candidates,
+        }
+
     @abstractmethod
     def applies(self, host: Host, torch: TorchBuild) -> Applies:
         """Whether it can have an effect here, from facts alone."""

@@ -1,0 +1,136 @@
+"""A calibration on this host: from the request to the record, with the worker pool as its laboratory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from graviton_agent.calibration.calibrate import calibrate
+from graviton_agent.calibration.journal import Journal, Narrator
+from graviton_agent.calibration.plan import make_plan
+from graviton_agent.calibration.pool import WorkerPool
+from graviton_agent.calibration.rules import Rules
+from graviton_agent.calibration.trial import DEFAULT, Configuration, TrialError, TrialSpec
+from graviton_agent.errors import AgentError, ResourceError
+from graviton_agent.host import Host
+from graviton_agent.record import OperatorTable, Record, keep_record, make_partial_record, make_record
+from graviton_agent.settings.threads import Threads
+from graviton_agent.torch_build import TorchBuild
+from graviton_agent.workload import Workload
+
+RUNTIME_BYTES = 350 * 1024 * 1024
+"""What a worker occupies beyond its model: Python, torch and its libraries' buffers."""
+OPERATOR_ITERATIONS = 100
+"""As many as the tutorial profiles [pytorch/tutorials inference_tuning_on_aws_graviton.rst]."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody wants calibrated, and within which bounds."""
+
+    workload: Workload
+    rules: Rules = field(default_factory=Rules)
+    only: frozenset[str] | None = None
+    """Names of the settings to try; None is all."""
+    forbidden: frozenset[str] = frozenset()
+    threads: int | None = None
+    """The unit's number of threads where it is given."""
+    memory_limit: int | None = None
+    """Bytes that all workers together may take; None is what the host has free."""
+    operators: bool = False
+    """Whether to profile the default and the chosen configuration by operator."""
+    seed: int = 0
+
+
+def run_session(
+    request: Request, host: Host, torch: TorchBuild, environment: Mapping[str, str], narrate: Narrator
+) -> Record:
+    """Calibrates, keeps the record in the state directory, and returns it.
+
+    What was measured is kept also when this is interrupted.
+
+    Args:
+        request: what to calibrate.
+        host: the facts of this machine.
+        torch: the interpreter to use, and its torch.
+        environment: what the workers' environment is made from; what steers torch is dropped.
+        narrate: told what is being measured.
+
+    Raises:
+        ResourceError: the model doesn't fit into memory.
+        AgentError: the default configuration itself can't be run.
+    """
+    check_memory(request, host)
+    held = {} if request.threads is None else {Threads.variable: str(request.threads)}
+    plan = make_plan(
+        host,
+        torch,
+        request.workload,
+        only=request.only,
+        forbidden=request.forbidden,
+        fixed_threads=request.threads,
+        seed=request.seed,
+    )
+    pool = WorkerPool(
+        torch.interpreter, request.workload, environment=environment, held=held, seed=request.seed
+    )
+    with pool:
+        journal = Journal(pool, request.rules.budget_seconds, narrate)
+        facts = (host, torch, request.workload, request.rules)
+        try:
+            found = calibrate(journal, plan, request.rules, blas=torch.blas_name)
+            chosen = Configuration.of(found.decision.environment)
+            tables = profile(pool, chosen, narrate) if request.operators else ()
+        except TrialError as error:
+            reason = f"the default configuration can't be run: {error.reason}"
+            keep_record(make_partial_record(*facts, seed=request.seed, reason=reason, journal=journal))
+            raise AgentError(
+                reason, hint=f"try the interpreter by hand: {torch.interpreter} -c 'import torch'"
+            ) from error
+        except BaseException:
+            keep_record(make_partial_record(*facts, seed=request.seed, reason="interrupted", journal=journal))
+            raise
+    record = make_record(*facts, seed=request.seed, found=found, journal=journal, operators=tables)
+    keep_record(record)
+    return record
+
+
+def needed_memory(workload: Workload) -> int:
+    """Bytes that two trials side by side need at most: never more than two models are resident."""
+    # The float64 reference is computed layer by layer, so it adds two copies of the largest layer at a time.
+    largest = max(layer.inputs * layer.outputs for layer in workload.layers) * 8
+    one = RUNTIME_BYTES + workload.weight_bytes + largest + 4 * workload.activation_bytes
+    return 2 * workload.processes * one
+
+
+def check_memory(request: Request, host: Host) -> None:
+    """Refuses what would not fit, before anything is started."""
+    needed = needed_memory(request.workload)
+    bounds = {
+        "--memory-limit allows": request.memory_limit,
+        "this host has free": host.memory_available,
+        "the control group allows": host.memory_limit,
+    }
+    known = {words: bound for words, bound in bounds.items() if bound is not None}
+    if not known:
+        return
+    words, bound = min(known.items(), key=lambda item: item[1])
+    if needed > bound:
+        raise ResourceError(
+            f"calibrating this model needs {needed / 1e9:.1f} GB, and {words} {bound / 1e9:.1f} GB",
+            hint="two processes are compared side by side; take fewer or smaller layers, or free some memory",
+        )
+
+
+def profile(pool: WorkerPool, chosen: Configuration, narrate: Narrator) -> tuple[OperatorTable, ...]:
+    """The table of operators that torch prints for each batch, before and after.
+
+    Raises TrialError.
+    """
+    tables = []
+    for configuration in dict.fromkeys((DEFAULT, chosen)):
+        narrate(f"profiling operators: {configuration}")
+        (trial,) = pool.start([TrialSpec(configuration)])
+        for case in pool.workload.cases:
+            rows = trial.operators(case.batch, warmup=3, iterations=OPERATOR_ITERATIONS)
+            tables.append(OperatorTable(environment=configuration.environment, batch=case.batch, rows=rows))
+        trial.stop()
+    return tuple(tables)

@@ -1,0 +1,1 @@
+"""How often the decision is right, at what cost, and beside what others do: on simulated hosts."""
