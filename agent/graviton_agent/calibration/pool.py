@@ -141,6 +141,11 @@ class WorkerTrial:
     def observe(self) -> Observation:
         """Looks at the group's first process; the others do the same."""
         (answer,) = self._ask(self.workers[:1], ObserveAnswer, "observe")
+        workload = self._pool.workload
+        layers = range(len(workload.layers))
+        asked = {case.batch: [*layers] for case in workload.cases}
+        if asked != {case.batch: [product.layer for product in case.products] for case in answer.cases}:
+            raise self._failed("observed other cases than it was asked about")
         return answer.observation()
 
     def run(self, batch: int, path: Path, iterations: int) -> Block:
@@ -156,6 +161,9 @@ class WorkerTrial:
             iterations=iterations,
         )
         after = CpuTime.read(self._pool.root)
+        counts = {len(answer.calls_ns) for answer in answers}
+        if counts != {iterations}:
+            raise self._failed(f"ran {max(counts)} iterations in place of {iterations}")
         own = sum(answer.cpu_ns for answer in answers) / 1e9
         steal, foreign = before.shares_until(after, own) if before and after else (0.0, 0.0)
         return Block(
@@ -194,5 +202,9 @@ class WorkerTrial:
                 worker.send(command, **arguments)
             return exchange(workers, model, self._pool.limits.answer)
         except WorkerError as failure:
-            self.stop()
-            raise TrialError(self._spec.configuration, failure.reason) from None
+            raise self._failed(failure.reason) from None
+
+    def _failed(self, reason: str) -> TrialError:
+        """Ends the processes: nothing that comes after a failure is worth a measurement."""
+        self.stop()
+        return TrialError(self._spec.configuration, reason)

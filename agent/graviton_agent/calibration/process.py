@@ -18,11 +18,13 @@ WORKER = Path(__file__).with_name("worker.py")
 GREETING_LINE = re.compile(rb"^graviton-agent worker ([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\n", re.MULTILINE)
 LINE_LIMIT = 8 << 20
 """Bytes of one answer; a block of 100,000 calls is the longest."""
+CHATTER_LIMIT = 256 << 10
+"""Bytes that may be printed before the worker itself runs."""
 NOISE_LIMIT = 64 << 20
 """Bytes that a worker may print beside its answers before it counts as broken."""
 NOISE_KEPT = 16 << 10
 PIECE = 64 << 10
-ENDING_SECONDS = 5.0
+ENDING_SECONDS = 3.0
 
 
 A = TypeVar("A", bound=Answer)
@@ -100,10 +102,10 @@ class Worker:
         if not piece:
             raise WorkerError(self, self._ending())
         self._received += piece
-        if len(self._received) > LINE_LIMIT:
-            raise WorkerError(self, f"answered with more than {LINE_LIMIT >> 20} MiB")
         if self.python is None:
             self._look_for_greeting()
+        elif len(self._received) > LINE_LIMIT:
+            raise WorkerError(self, f"answered with more than {LINE_LIMIT >> 20} MiB")
         return True
 
     @property
@@ -131,6 +133,8 @@ class Worker:
         if greeting:
             self.python = greeting.group(1).decode()
             del self._received[: greeting.end()]
+        elif len(self._received) > CHATTER_LIMIT:
+            raise WorkerError(self, "printed much, but no greeting")
 
     def _note(self, piece: bytes) -> None:
         self._tail = (self._tail + piece)[-NOISE_KEPT:]

@@ -15,6 +15,7 @@ from graviton_agent.calibration.trial import (
 
 Bytes = Annotated[int, Field(ge=0, lt=1 << 50)]
 Nanoseconds = Annotated[int, Field(ge=0, lt=1 << 50)]
+Duration = Annotated[int, Field(ge=1, lt=1 << 50)]
 Positive = Annotated[int, Field(ge=1, lt=1 << 31)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Text = Annotated[str, Field(max_length=4096)]
@@ -44,9 +45,9 @@ class LoadAnswer(Answer):
 class RunAnswer(Answer):
     """A block was run."""
 
-    elapsed_ns: Nanoseconds
-    calls_ns: Annotated[tuple[Nanoseconds, ...], Field(min_length=1, max_length=100_000)]
-    canary_ns: Nanoseconds
+    elapsed_ns: Duration
+    calls_ns: Annotated[tuple[Duration, ...], Field(min_length=1, max_length=100_000)]
+    canary_ns: Duration
     cpu_ns: Nanoseconds
 
 

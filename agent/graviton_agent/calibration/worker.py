@@ -540,7 +540,7 @@ def constants(elf: mmap.mmap) -> Tuple[int, int]:
             start = sections[names][1] + name
             if elf[start : start + 8] == b".rodata\0":
                 return offset, offset + length
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):
         pass
     return 0, len(elf)
 

@@ -1,0 +1,1 @@
+"""Workers, their pool, the probe, and what decides on their samples."""
