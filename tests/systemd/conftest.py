@@ -1,6 +1,7 @@
 """Containers for the tests of this folder; they skip, and say why, where none can be booted."""
 
 import pytest
+
 from tests.systemd.missing import missing
 from tests.systemd.rootfs import RELEASES, Release
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.systemd.container import ContainerError, RebootableContainer, boot
 from tests.systemd.missing import unified_cgroups
 from tests.systemd.rootfs import Release

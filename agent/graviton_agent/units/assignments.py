@@ -3,10 +3,13 @@
 The former have a syntax of systemd's own [systemd src/basic/env-file.c, parse_env_file_internal].
 """
 
+import contextlib
 import re
 from collections.abc import Mapping
 
-_COMMENT = re.compile(r"[#;](?:\\.|[^\n\r\\])*", re.DOTALL)
+# Until systemd 253 a backslash at its end continued a comment on the next line. It is read as by later ones:
+# what may be a variable of the operator's then counts as one.
+_COMMENT = re.compile(r"[#;][^\n\r]*")
 _BLANK = " \t\n\r"
 _NEWLINE = "\n\r"
 _ESCAPABLE = '"\\`$'
@@ -16,9 +19,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def parse_assignments(content: bytes) -> dict[str, str]:
     """The variables of a file, later assignments over earlier ones.
 
-    What systemd drops is dropped: names that are none, values that are not UTF-8 or have control characters.
+    What systemd drops is dropped: names that are none, and a file that is no UTF-8 text, whole.
     """
-    text = content.decode("utf-8", "surrogateescape")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return {}
+    if "\0" in text:
+        return {}
     found: dict[str, str] = {}
     at = 0
     while at < len(text):
@@ -31,7 +39,7 @@ def parse_assignments(content: bytes) -> dict[str, str]:
             if name is None:
                 continue
             value, at = _value(text, at)
-            if _NAME.fullmatch(name) and _is_clean(value):
+            if _NAME.fullmatch(name):
                 found[name] = value
     return found
 
@@ -40,12 +48,11 @@ def render_assignments(environment: Mapping[str, str]) -> bytes:
     """A file that gives exactly these variables; those that no such file can carry are left out."""
     lines = []
     for name, value in environment.items():
-        if _NAME.fullmatch(name) and _is_clean(value):
-            escaped = "".join(
-                f"\\{character}" if character in _ESCAPABLE else character for character in value
-            )
-            lines.append(f'{name}="{escaped}"\n')
-    return "".join(lines).encode()
+        escaped = "".join(f"\\{character}" if character in _ESCAPABLE else character for character in value)
+        with contextlib.suppress(UnicodeEncodeError):
+            if _NAME.fullmatch(name):
+                lines.append(f'{name}="{escaped}"\n'.encode())
+    return b"".join(lines)
 
 
 def parse_environment_block(raw: bytes) -> dict[str, str]:
@@ -115,13 +122,3 @@ def _double(text: str, at: int) -> tuple[str, int]:
             value += text[at]
         at += 1
     return value, at + 1
-
-
-def _is_clean(value: str) -> bool:
-    """Whether systemd accepts it in an environment [src/basic/env-util.c, env_value_is_valid]."""
-    return not any(
-        (ord(character) < 32 and character not in "\t\n")
-        or 0x7F <= ord(character) < 0xA0
-        or 0xDC80 <= ord(character) <= 0xDCFF
-        for character in value
-    )

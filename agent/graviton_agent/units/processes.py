@@ -61,7 +61,7 @@ def processes_of(control_group: str, root: Root) -> tuple[int, ...]:
 
 
 def own_unit(root: Root) -> str | None:
-    """The unit of PID 1's that this process belongs to, such as "graviton-agent.service"; None without one."""
+    """The unit that this process belongs to, such as "graviton-agent.service"; None without one."""
     for line in (root.read_text("proc/self/cgroup") or "").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
