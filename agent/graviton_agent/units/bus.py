@@ -85,12 +85,13 @@ def remove_match(rule: str) -> Call:
 
 
 def signal_of(message: Message) -> Signal | None:
-    """The signal that a message carries; None for any other message."""
+    """The signal that a message carries; None for any other message, and for the bus's own."""
     if message.header.message_type is not MessageType.signal:
         return None
     fields = message.header.fields
     path, interface, member = (fields[field] for field in _WHICH)
-    return Signal(path, interface, member, message.body)
+    # The bus tells each client its name, unasked.
+    return None if interface == BUS else Signal(path, interface, member, message.body)
 
 
 def answer_of(message: Message) -> tuple[Any, ...]:
