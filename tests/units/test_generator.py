@@ -215,6 +215,12 @@ def test_a_folder_that_cannot_be_written_is_no_failure(tree: Tree) -> None:
     assert tree.generate() == {"llm.service.d": "a file in the way"}
 
 
+def test_a_folder_that_another_generator_has_made_is_used_too(tree: Tree) -> None:
+    tree.write(MAIN, UNIT)
+    tree.write("generated/llm.service.d/10-other.conf", "")
+    assert f"llm.service.d/{DROP_IN}" in tree.generate()
+
+
 def test_it_runs_through_a_link_and_leaves_no_byte_code(tree: Tree) -> None:
     installed = tree.root / "usr/lib/graviton-agent"
     ignore = shutil.ignore_patterns("__pycache__")
@@ -267,7 +273,7 @@ EXPENSIVE = {"ast", "asyncio", "dataclasses", "inspect", "json", "pathlib", "pyd
 @pytest.mark.parametrize(
     ("program", "more"),
     [
-        ("graviton-agent-generator", set()),
+        ("graviton-agent-generator", {"enum", "re", "signal", "tomllib", "typing"}),
         ("graviton-agent-check", {"enum", "functools", "re", "signal", "typing"}),
     ],
 )
@@ -275,9 +281,16 @@ def test_a_program_imports_nothing_that_costs_more_than_its_work(
     tree: Tree, program: str, more: set[str]
 ) -> None:
     tree.write("run/graviton-agent/environment/llm.service.env", "rubbish")
+    tree.write(MAIN, UNIT)
+    out = tree.root / "generated"
+    out.mkdir()
     python = [sys.executable, "-X", "importtime", "-ISE"]
-    command = [*python, str(PROGRAMS / program), "llm.service", str(tree.root)]
+    arguments = (
+        ["llm.service", str(tree.root)] if program.endswith("check") else [*[str(out)] * 3, str(tree.root)]
+    )
+    command = [*python, str(PROGRAMS / program), *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
     assert "graviton_agent.units.names" in imported
+    assert program.endswith("check") or list(out.iterdir())
     assert imported & (EXPENSIVE | more) == set()

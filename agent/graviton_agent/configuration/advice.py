@@ -48,6 +48,20 @@ def _about_the_file(unit: str, section: Section, files: UnitFiles) -> Iterator[W
         yield None, what, None
         if section["calibrate"].value is Calibrate.BEFORE_START:
             yield section["calibrate"].origin, "it can't wait for its calibration either", None
+    elif section["check"].value and (key := _own_root(unit, files)):
+        # systemd applies it to commands with a "+" too [seen with systemd 252 and 257].
+        what = (
+            f"with {key}= the check can't see the host: a restart right after an upgrade may get old values"
+        )
+        yield None, what, None
+
+
+def _own_root(unit: str, files: UnitFiles) -> str | None:
+    """The key by which the unit has a root folder of its own."""
+    values = {key: value for section, key, value, *_ in files.entries(unit) if section == "Service"}
+    return next(
+        (key for key in ("RootDirectory", "RootImage") if values.get(key, "/") not in {"", "/"}), None
+    )
 
 
 def _about_the_options(section: Section, gates_seconds: float) -> Iterator[Warned]:

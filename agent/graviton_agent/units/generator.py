@@ -5,15 +5,14 @@ config check` tells what is wrong, and the daemon gives a unit no environment fi
 Standard library alone, and as little of it as will do.
 """
 
+import _thread
 import gc
 import os
-import signal
-import tomllib
+import time
 from collections.abc import Iterator
-from types import FrameType
-from typing import Any
 
 from graviton_agent.configuration import sources
+from graviton_agent.configuration.plain_toml import WANTED, Options, Read, read_plain
 from graviton_agent.installed import SERVICE
 from graviton_agent.units import dropin
 from graviton_agent.units.names import is_agents_own, is_service_name, template_of
@@ -21,9 +20,6 @@ from graviton_agent.units.unit_files import UnitFiles
 
 LONGEST_SECONDS = 2
 MOST_UNITS = 2000
-
-Options = dict[str, Any]
-"""What a section says, as far as the generator needs it; its values may be of any type."""
 
 
 def main(arguments: list[str]) -> None:
@@ -33,15 +29,17 @@ def main(arguments: list[str]) -> None:
     """
     if len(arguments) < 2:
         return
-    signal.signal(signal.SIGALRM, _give_up)
-    signal.alarm(LONGEST_SECONDS)
+    # Unlike a handler of SIGALRM a thread ends the process even while a file system keeps it waiting; and
+    # neither imports of the module `signal` nor the rounds of the garbage collector cost anything.
+    _thread.start_new_thread(_give_up, ())
     gc.disable()
     os.umask(0o022)
     generate(arguments[1], arguments[4] if len(arguments) > 4 else "")
 
 
-def _give_up(_signal: int, _frame: FrameType | None) -> None:
-    """What is written by now stands; the other units start without the agent."""
+def _give_up() -> None:
+    """Ends the process when its time is over: what is written by now stands."""
+    time.sleep(LONGEST_SECONDS)
     os._exit(0)
 
 
@@ -63,27 +61,35 @@ def read_configuration(root: str) -> tuple[Options, Options, dict[str, Options]]
     host: Options = {}
     defaults: Options = {}
     sections: dict[str, Options] = {}
-    for tree in _trees(root):
-        host.update(tree)
-        defaults.update(_table(tree.get("defaults")))
-        for unit, options in _table(tree.get("units")).items():
+    for path in sources.find(root):
+        try:
+            text = (sources.read(path) or b"").decode()
+            of_host, of_all, of_units = read_plain(text) or _read_with_tomllib(text)
+        except (ValueError, RecursionError):
+            continue
+        host.update(of_host)
+        defaults.update(of_all)
+        for unit, options in of_units.items():
             if is_service_name(unit):
-                sections.setdefault(unit, {}).update(_table(options))
+                sections.setdefault(unit, {}).update(options)
     return host, defaults, sections
 
 
-def _trees(root: str) -> Iterator[Options]:
-    for path in sources.find(root):
-        content = sources.read(path)
-        if content is None:
-            continue
-        try:
-            yield tomllib.loads(content.decode())
-        except (ValueError, RecursionError):
-            continue
+def _read_with_tomllib(text: str) -> Read:
+    """What a file says that isn't plain. ValueError if it isn't TOML."""
+    import tomllib  # most configurations are plain, and then it isn't worth its price
+
+    tree = tomllib.loads(text)
+    units = {unit: _options(table) for unit, table in _table(tree.get("units")).items()}
+    return _options(tree), _options(tree.get("defaults")), units
 
 
-def _table(value: object) -> Options:
+def _options(table: object) -> Options:
+    """The wanted options of a table."""
+    return {key: value for key, value in _table(table).items() if key in WANTED}
+
+
+def _table(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
@@ -135,7 +141,8 @@ def _write(folder: str, unit: str, options: Options, files: UnitFiles) -> None:
         )
     target = f"{folder}/{dropin.folder_of(unit)}"
     try:
-        os.makedirs(target, exist_ok=True)
+        if not os.path.isdir(target):
+            os.mkdir(target)
         descriptor = os.open(
             f"{target}/{dropin.NAME}",
             os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,
