@@ -60,22 +60,26 @@ class Rounds:
         }
 
     def _settle(self, trial: Trial, path: Path, case: Case) -> float:
-        """Iterates until two successive times agree; returns the shortest in nanoseconds."""
+        """Iterates until two successive times agree; returns the shortest in nanoseconds.
+
+        A pass that takes as long as a block is warmed up by one: what its first pass has left undone is
+        little beside its length.
+        """
         times: list[float] = []
-        total = 0.0
-        while len(times) < self._rules.warm_up_limit and total < NANOSECONDS:
+        while len(times) < self._rules.warm_up_limit:
             times.append(trial.run(case.batch, path, 1).per_iteration_ns)
-            total += times[-1]
+            if sum(times) >= self._rules.warm_up_seconds * NANOSECONDS:
+                break
             if len(times) >= self._rules.warm_up_iterations and (
                 abs(math.log(times[-1] / times[-2])) <= self._rules.settled
             ):
                 break
         return min(times)
 
-    def iterations(self, shortest_ns: float) -> int:
+    def iterations(self, shortest_ns: float, *, fewest: int) -> int:
         """How many iterations make a block long enough."""
         wanted = math.ceil(self._rules.block_seconds * NANOSECONDS / max(shortest_ns, 1.0))
-        return max(self._rules.minimum_iterations, wanted)
+        return max(fewest, wanted)
 
     def measure(self, cells: Sequence[Cell], case: Case, shortest_ns: float, *, mirrored: bool) -> Round:
         """Measures one case on every cell, in random order.
@@ -89,7 +93,7 @@ class Rounds:
 
         A disturbed round is measured again, all of it, as often as the rules allow.
         """
-        iterations = self.iterations(shortest_ns)
+        iterations = self.iterations(shortest_ns, fewest=self._rules.minimum_iterations if mirrored else 1)
         order = self.shuffled(range(len(cells)))
         if mirrored:
             order = [*order, *reversed(order)]

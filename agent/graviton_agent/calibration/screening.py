@@ -4,11 +4,9 @@ Screening only nominates. What it nominates is confirmed against the default in 
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from statistics import fmean
 
 from graviton_agent.calibration.arms import (
     DEFAULT_ARM,
@@ -18,6 +16,7 @@ from graviton_agent.calibration.arms import (
     combined,
     environments,
 )
+from graviton_agent.calibration.cells import CellKey, Cells
 from graviton_agent.calibration.journal import Journal, OutOfTimeError, RecordedTrial
 from graviton_agent.calibration.plan import Choice, Plan
 from graviton_agent.calibration.proof import (
@@ -32,12 +31,10 @@ from graviton_agent.calibration.proof import (
 from graviton_agent.calibration.rounds import Rounds
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import (
-    AS_STARTED,
     DEFAULT,
     Configuration,
     Memory,
     Observation,
-    Path,
     TrialError,
     TrialSpec,
 )
@@ -84,7 +81,7 @@ class Screener:
         self._levers: tuple[Choice, ...] = plan.levers
         self._thresholds: tuple[Threshold, ...] = ()
         self._threads: tuple[int, ...] = plan.threads
-        self._cells: dict[tuple[Configuration, Path, int], list[float]] = defaultdict(list)
+        self._cells = Cells(plan.workload)
         self._memory: dict[Configuration, Memory] = {}
         self._launches = 0
         self._found = Screening()
@@ -97,14 +94,21 @@ class Screener:
         with suppress(OutOfTimeError):
             self._look()
             self._cover()
-            for _ in range(1, self._rules.screening_passes):
-                contenders = self._contenders()
-                if not contenders:
+            for done in range(1, self._rules.screening_passes):
+                contenders = self._contenders(done)
+                if not contenders or self._journal.elapsed() > self._share_of_budget():
                     break
-                self._repeat(contenders)
+                self._repeat(contenders, done)
             self._found.finished = True
+        # Thread counts that lost at once are no longer in the race, but belong into the account of it.
+        self._threads = self._plan.threads
         self._found.predictions = self._predictions()
-        self._found.pair_variances = self._pair_variances()
+        self._found.pair_variances = self._cells.pair_variances(self._memory)
+        self._found.refusals += [
+            Refusal(lever.configuration, reason)
+            for lever in self._levers
+            if (reason := self._guarded(Arm(lever.configuration)))
+        ]
         return self._found
 
     # What can differ at all
@@ -164,14 +168,15 @@ class Screener:
 
     def _cover(self) -> None:
         """Measures the environments that the first look left out."""
-        seen = {environment for environment, _, _ in self._cells}
+        seen = set(self._memory)
         missing = [environment for environment in self._environments() if environment not in seen]
         for start in range(0, len(missing), 2):
             self._try_launch(missing[start : start + 2])
 
-    def _repeat(self, contenders: Sequence[Arm]) -> None:
-        """Measures the contenders and the default in fresh processes."""
-        wanted = list(dict.fromkeys([DEFAULT, *(arm.environment for arm in contenders)]))
+    def _repeat(self, contenders: Sequence[Arm], done: int) -> None:
+        """Measures the contenders in fresh processes, and the default once more with the first of them."""
+        own = [arm.environment for arm in contenders]
+        wanted = list(dict.fromkeys([DEFAULT, *own] if done == 1 else own))
         for start in range(0, len(wanted), 2):
             self._try_launch(wanted[start : start + 2], contenders)
 
@@ -207,47 +212,72 @@ class Screener:
                 self._memory[environment] = trial.memory()
 
     def _measure(self, trials: dict[Configuration, RecordedTrial], only: Sequence[Arm] | None) -> None:
-        """Measures the cells of all arms with as many threads as torch starts, then with fewer."""
-        self._measure_cells(trials, None, only)
-        for count in self._threads:
-            if DEFAULT in trials and not only:
-                self._measure_cells({DEFAULT: trials[DEFAULT]}, count, only)
-        if DEFAULT in trials and not only:
+        """Measures the cells of all arms with as many threads as torch starts, then with fewer.
+
+        A count that loses clearly along the default's path is not tried on the others.
+        """
+        if only is not None:
+            for count in dict.fromkeys((None, *(arm.threads for arm in only))):
+                arms = [arm for arm in only if arm.threads == count]
+                self._measure_cells(trials, [DEFAULT_ARM, *arms] if count is None else arms, everywhere=True)
+            return
+        refused = {refusal.configuration for refusal in self._found.refusals}
+        lost = not refused.isdisjoint(environments(self._levers))
+        self._measure_cells(trials, [a for a in self._arms() if a.threads is None], everywhere=lost)
+        if DEFAULT in trials:
+            for count in self._threads:
+                self._measure_cells({DEFAULT: trials[DEFAULT]}, [Arm(threads=count)], everywhere=lost)
             self._threads = tuple(count for count in self._threads if not self._hopeless(count))
         for count in self._threads:
-            rest = {e: t for e, t in trials.items() if only or e != DEFAULT}
-            self._measure_cells(rest, count, only)
+            arms = [a for a in self._arms() if a.threads == count and a != Arm(threads=count)]
+            if DEFAULT not in trials:
+                arms = [a for a in self._arms() if a.threads == count]
+            self._measure_cells(trials, arms, everywhere=lost)
 
     def _measure_cells(
-        self,
-        trials: dict[Configuration, RecordedTrial],
-        threads: int | None,
-        only: Sequence[Arm] | None,
+        self, trials: dict[Configuration, RecordedTrial], arms: Iterable[Arm], *, everywhere: bool
     ) -> None:
-        arms = (DEFAULT_ARM, *(self._arms() if only is None else only))
+        """Measures the cells of some arms in the trials of their environments.
+
+        Args:
+            trials: by their living environments.
+            arms: what to measure; all have the same number of threads.
+            everywhere: measure a cell even if another environment, which computes it alike, is due to.
+        """
         cases = self._plan.workload.cases
-        wanted = {
-            index: list(
-                dict.fromkeys(
-                    (arm.environment, arm.path(index))
-                    for arm in arms
-                    if arm.environment in trials and arm.threads == threads
-                )
-            )
-            for index in range(len(cases))
-        }
-        if not any(wanted.values()):
-            return
+        wanted: dict[int, dict[CellKey, RecordedTrial]] = {index: {} for index in range(len(cases))}
+        for arm in arms:
+            for index, cells_of_case in wanted.items():
+                key = self._cell(arm, index)
+                if key.environment in trials:
+                    cells_of_case[key] = trials[key.environment]
+                elif everywhere and arm.environment in trials:
+                    cells_of_case.setdefault(key, trials[arm.environment])
         cells = {
-            cases[index]: [(trials[environment], path) for environment, path in keys]
-            for index, keys in wanted.items()
+            cases[index]: [(trial, key.path) for key, trial in found.items()]
+            for index, found in wanted.items()
+            if found
         }
         shortest = self._rounds.warm_up(cells)
-        for index in self._rounds.shuffled(range(len(cases))):
+        for index in self._rounds.shuffled([index for index, found in wanted.items() if found]):
             case = cases[index]
             measured = self._rounds.measure(cells[case], case, shortest[case], mirrored=False)
-            for position, (environment, path) in enumerate(wanted[index]):
-                self._cells[environment, path, index].append(measured.nanoseconds(position))
+            for position, key in enumerate(wanted[index]):
+                self._cells.add(key, index, measured.nanoseconds(position))
+
+    def _cell(self, arm: Arm, index: int) -> CellKey:
+        """What an arm comes to at a case: where BLAS computes all layers, fast math can't be seen."""
+        path = arm.path(index)
+        environment = arm.environment
+        on_blas = default_split(self._found.default, self._plan.workload.cases[index]) | path.blas_layers
+        if len(on_blas) == len(self._plan.workload.layers):
+            numerics = self._numerics(environment)
+            environment = Configuration(tuple(p for p in environment.variables if p not in numerics))
+        return CellKey(environment, path)
+
+    def _ways(self, arm: Arm) -> tuple[CellKey, ...]:
+        """The cell of an arm at each case."""
+        return tuple(self._cell(arm, index) for index in range(len(self._plan.workload.cases)))
 
     # What follows from it
 
@@ -261,16 +291,21 @@ class Screener:
         return [e for e in environments(self._levers) if e not in refused]
 
     def _arms(self) -> list[Arm]:
-        """The arms that are still in the race."""
+        """The arms that are still in the race; of those that compute everything alike, the smallest alone."""
         allowed = set(self._environments())
-        return [
-            arm
-            for arm in arms_of(self._levers, self._thresholds, self._threads)
-            if arm.environment in allowed and not self._guarded(arm)
-        ]
+        distinct: dict[tuple[CellKey, ...], Arm] = {}
+        for arm in arms_of(self._levers, self._thresholds, self._threads):
+            if arm.environment in allowed and not self._guarded(arm):
+                distinct.setdefault(self._ways(arm), arm)
+        return list(distinct.values())
 
     def _guarded(self, arm: Arm) -> str | None:
-        """Why an arm may not be chosen, from what was observed of its environment; None if it may."""
+        """Why an arm may not be chosen, from what was observed of its environment; None if it may.
+
+        The default may always: it is what the others are compared with.
+        """
+        if arm == DEFAULT_ARM:
+            return None
         return self._inaccurate(arm) or self._too_large(arm.environment)
 
     def _inaccurate(self, arm: Arm) -> str | None:
@@ -301,6 +336,8 @@ class Screener:
 
     def _predictions(self) -> tuple[Prediction, ...]:
         """The predictions of all arms whose cells were all measured, falling by gain."""
+        if DEFAULT not in self._found.observations:
+            return ()
         default = self._milliseconds(DEFAULT_ARM)
         if default is None:
             return ()
@@ -308,53 +345,34 @@ class Screener:
         for arm in self._arms():
             times = self._milliseconds(arm)
             if times is not None:
-                found.append(Prediction(arm, math.log(self._mix(default) / self._mix(times)), times))
+                gain = math.log(self._cells.mix(default) / self._cells.mix(times))
+                found.append(Prediction(arm, gain, times))
         return tuple(sorted(found, key=lambda prediction: -prediction.gain))
 
     def _milliseconds(self, arm: Arm) -> tuple[float, ...] | None:
-        times = []
-        for index in range(len(self._plan.workload.cases)):
-            measured = self._cells.get((arm.environment, arm.path(index), index))
-            if not measured:
-                return None
-            times.append(math.exp(fmean(map(math.log, measured))) / 1e6)
-        return tuple(times)
-
-    def _mix(self, times: Sequence[float]) -> float:
-        return math.fsum(c.weight * t for c, t in zip(self._plan.workload.cases, times, strict=True))
+        return self._cells.milliseconds(self._ways(arm))
 
     def _hopeless(self, threads: int) -> bool:
-        """Whether a thread count lost clearly in the default environment, whatever the threshold."""
-        predictions = self._predictions()
-        best = max(prediction.gain for prediction in predictions)
-        own = [p.gain for p in predictions if p.arm.threads == threads]
-        return not own or max(own) < best - self._rules.hopeless
+        """Whether a thread count lost clearly in the default environment, along the default's path."""
+        default, fewer = self._milliseconds(DEFAULT_ARM), self._milliseconds(Arm(threads=threads))
+        if default is None or fewer is None:
+            return True
+        return math.log(self._cells.mix(fewer) / self._cells.mix(default)) > self._rules.hopeless
 
-    def _contenders(self) -> list[Arm]:
-        """The arms that may still turn out best; none if nothing was faster than the default."""
+    def _share_of_budget(self) -> float:
+        """Seconds that screening may use before it begins another pass."""
+        return self._rules.screening_share * self._rules.budget_seconds
+
+    def _contenders(self, done: int) -> list[Arm]:
+        """The arms that may still turn out best, after some passes.
+
+        None if nothing was faster than the default. None after the second pass if all of them share one
+        environment: the same processes then measured them, side by side.
+        """
         predictions = self._predictions()
         best = predictions[0].gain
         if best <= self._rules.nothing_gained:
             return []
-        return [
-            p.arm
-            for p in predictions[: self._rules.most_contenders]
-            if p.gain >= best - self._rules.contender_reach
-        ]
-
-    def _pair_variances(self) -> tuple[float, ...]:
-        """For each environment that was started twice, what its two processes say about a pair's variance.
-
-        The difference of two processes of one configuration has the variance of a pair's log ratio. It says
-        nothing about which configuration is faster, so looking at it costs no error rate.
-        """
-        variances = []
-        for environment in {environment for environment, _, _ in self._cells}:
-            launches = [
-                self._cells.get((environment, AS_STARTED, index), [])
-                for index in range(len(self._plan.workload.cases))
-            ]
-            if all(len(times) >= 2 for times in launches):
-                first, second = (self._mix([times[launch] for times in launches]) for launch in (0, 1))
-                variances.append(math.log(first / second) ** 2)
-        return tuple(variances)
+        reach = self._rules.contender_reach / math.sqrt(done)
+        found = [p.arm for p in predictions[: self._rules.most_contenders] if p.gain >= best - reach]
+        return found if done == 1 or len({arm.environment for arm in found}) > 1 else []
