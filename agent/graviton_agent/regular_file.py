@@ -3,6 +3,8 @@
 import os
 import stat
 
+_PIECE = 4096
+
 
 def read_regular(path: str, limit: int) -> bytes | None:
     """The whole content of a regular file of at most `limit` bytes; None for anything else.
@@ -21,18 +23,22 @@ def read_beginning(path: str, most: int) -> bytes | None:
     except (OSError, ValueError):
         return None
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        return _read(descriptor, most)
+        found = os.fstat(descriptor)
+        return _read(descriptor, most, found.st_size) if stat.S_ISREG(found.st_mode) else None
     except OSError:
         return None
     finally:
         os.close(descriptor)
 
 
-def _read(descriptor: int, most: int) -> bytes:
-    """Reads on until the end: files of /proc come in pieces."""
-    content = os.read(descriptor, most)
-    while len(content) < most and (more := os.read(descriptor, most - len(content))):
+def _read(descriptor: int, most: int, size: int) -> bytes:
+    """Reads on until the end: files of /proc come in pieces, and their size is given as 0."""
+    # What is asked for is allocated first, and large pieces are asked of the kernel each time anew.
+    piece = min(most, size or _PIECE)
+    content = os.read(descriptor, piece)
+    while len(content) != size and len(content) < most:
+        more = os.read(descriptor, min(piece, most - len(content)))
+        if not more:
+            break
         content += more
     return content

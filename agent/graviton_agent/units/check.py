@@ -1,8 +1,8 @@
 """Withdraws a unit's environment files just before its start if they were made for something else.
 
 Between an upgrade of torch and the next restart nobody may have told the daemon, which watches but can be
-slow, stopped or gone. This runs as root in the unit's drop-in, so it trusts nothing that root didn't write: of
-the unit's files it takes no more than stat(2), and it removes nothing but in the agent's own folder.
+slow, stopped or gone. This runs as root in the unit's drop-in, so it trusts nothing that root didn't write:
+of the unit's files it takes no more than stat(2), and it removes nothing but in the agent's own folder.
 """
 
 import os

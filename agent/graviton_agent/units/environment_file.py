@@ -7,9 +7,9 @@
     # at least 1.28x as fast, measured on 2026-11-23
     DNNL_DEFAULT_FPMATH_MODE=BF16
 
-The head is what the check compares with the present (identity.py). Only variables of the catalogue are written,
-and only values that systemd, a shell and torch all read as they stand: no blanks, quotes or backslashes, and
-never an empty one, on which torch fails.
+The head is what the check compares with the present (identity.py). Only variables of the catalogue are
+written, and only values that systemd, a shell and torch all read as they stand: no blanks, quotes or
+backslashes, and never an empty one, on which torch fails.
 """
 
 import contextlib
@@ -42,8 +42,8 @@ class Variable:
     name: str
     value: str
     gain: float
-    """What the calibration promises of all variables of the file together: the lower end of the ratio of time,
-    default over chosen; it is written with two decimals."""
+    """What the calibration promises of all variables of the file together: the lower end of the ratio of
+    time, default over chosen; it is written with two decimals."""
     measured: date
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ def render(file: EnvironmentFile) -> str:
 
 
 def parse(text: str, unit: str) -> EnvironmentFile:
-    """Reads what `render` wrote for the unit. Raises StateError for anything else, however slightly it differs."""
+    """Reads what `render` wrote for the unit. Raises StateError for anything else, however slight."""
     lines = text.split("\n")
     made_for = parse_head(lines, unit) or {}
     # The head is the format, the unit and the facts; the last line ends with a newline too.
@@ -124,7 +124,7 @@ def _parse_variable(comment: str, assignment: str, unit: str) -> Variable:
 
 
 def read(folder: Path, unit: str) -> EnvironmentFile | None:
-    """The unit's file in a folder; None if there is none. Raises StateError if it isn't as the agent writes it."""
+    """The unit's file in a folder; None if there is none. Raises StateError if it isn't the agent's."""
     path = folder / environment_file_name(unit)
     if not path.is_symlink() and not path.exists():
         return None

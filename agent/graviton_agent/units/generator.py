@@ -52,13 +52,10 @@ def generate(folder: str, root: str) -> None:
         return
     files = UnitFiles(root)
     written: set[str] = set()
-    # The units of the configuration first: reading every unit file of the host may take long on a cold disk.
-    for found in (sections, _with_own_sections(files, sections)):
-        for unit in found:
-            if len(written) < MOST_UNITS and unit not in written:
-                written.add(unit)
-                options = {**defaults, **_inherited(files, sections, unit)}
-                _write(folder, unit, options, files)
+    for unit in _managed(files, sections):
+        if len(written) < MOST_UNITS and unit not in written:
+            written.add(unit)
+            _write(folder, unit, {**defaults, **_inherited(files, sections, unit)}, files)
 
 
 def read_configuration(root: str) -> tuple[Options, Options, dict[str, Options]]:
@@ -90,13 +87,15 @@ def _table(value: object) -> Options:
     return value if isinstance(value, dict) else {}
 
 
-def _with_own_sections(files: UnitFiles, sections: dict[str, Options]) -> list[str]:
-    """The units that opt in by themselves, and the enabled instances that a template's drop-in can't name."""
-    found = [unit for unit in files.names() if files.own_section(unit) is not None]
-    managed = {*found, *sections}
-    return found + [
-        unit for unit in files.wanted_instances() if "\\" in unit and template_of(unit) in managed
-    ]
+def _managed(files: UnitFiles, sections: dict[str, Options]) -> Iterator[str]:
+    """The units that get a drop-in, some of them twice."""
+    # Those of the configuration come first: on a cold disk it may take long to read all unit files.
+    yield from sections
+    opted_in = [unit for unit in files.names() if files.own_section(unit) is not None]
+    yield from opted_in
+    templates = {*sections, *opted_in}
+    # A template's drop-in can't name the file of an instance with a backslash.
+    yield from (unit for unit in files.wanted_instances() if "\\" in unit and template_of(unit) in templates)
 
 
 def _inherited(files: UnitFiles, sections: dict[str, Options], unit: str) -> Options:

@@ -42,7 +42,9 @@ class UnitFiles:
 
     def __init__(self, root: str = "") -> None:
         self._folders = [_scan(root + folder) for folder in LOAD_PATH]
+        self._drop_in_folders = {name for folder in self._folders for name in folder if name.endswith(".d")}
         self._contents: dict[str, bytes] = {}
+        self._paths_of: dict[str, list[str]] = {}
         self._predecessors: dict[str, set[str]] = {}
 
     def names(self) -> list[str]:
@@ -94,8 +96,8 @@ class UnitFiles:
     def own_section(self, unit: str) -> list[Entry] | None:
         """The assignments by which the unit opts in; None if it has no such section.
 
-        Neither its template's file counts, from which the caller inherits, nor drop-ins for many units at once,
-        such as those of service.d: to opt in is a unit's own decision.
+        Neither its template's file counts, from which the caller inherits, nor drop-ins for many units at
+        once, such as those of service.d: to opt in is a unit's own decision.
         """
         entry = self._entry(unit)
         paths = ([entry.path] if entry else []) + self._drop_ins([f"{unit}.d"])
@@ -145,17 +147,21 @@ class UnitFiles:
         ]
 
     def _paths(self, unit: str) -> list[str]:
-        fragment = self.fragment(unit)
-        return ([fragment] if fragment else []) + self.drop_ins(unit)
+        """The unit's file and drop-ins, in the order in which they apply."""
+        if unit not in self._paths_of:
+            fragment = self.fragment(unit)
+            self._paths_of[unit] = ([fragment] if fragment else []) + self.drop_ins(unit)
+        return self._paths_of[unit]
 
     def _drop_ins(self, folder_names: list[str]) -> list[str]:
         found: dict[str, str] = {}
         for folder_name in folder_names:
-            for folder in self._folders:
-                if folder_name in folder:
-                    for name, entry in _scan(folder[folder_name].path).items():
-                        if name.endswith(".conf"):
-                            found.setdefault(name, entry.path)
+            if folder_name in self._drop_in_folders:
+                for folder in self._folders:
+                    if folder_name in folder:
+                        for name, entry in _scan(folder[folder_name].path).items():
+                            if name.endswith(".conf"):
+                                found.setdefault(name, entry.path)
         return [found[name] for name in sorted(found)]
 
     def _entry(self, name: str) -> os.DirEntry[str] | None:
