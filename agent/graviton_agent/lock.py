@@ -1,7 +1,9 @@
 """One calibration at a time on a host, whoever runs it."""
 
+import errno
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +12,8 @@ from graviton_agent.errors import BusyError
 # An abstract socket belongs to no file system: no user can leave it behind or lack the right to open it, and
 # the kernel frees it when its process dies [unix(7)].
 ADDRESS = "\0graviton-agent/calibration"
+BIND_SECONDS = 0.01
+"""A holder that can't be connected to has not begun to listen yet, or has just ended."""
 
 
 @contextmanager
@@ -20,20 +24,24 @@ def only_calibration(
 
     Args:
         wait_seconds: how long to wait for another calibration to end.
-        tell: is told once if there is another one.
+        tell: is told of each one that is waited for.
         address: of the socket; tests take their own.
 
     Raises:
         BusyError: another one still runs.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
-        if not _bound(lock, address):
-            holder = _wait(address, wait_seconds, tell)
-            if not _bound(lock, address):
+        deadline = time.monotonic() + wait_seconds
+        # Of several that wait for the same end one goes first, and the others wait on.
+        while not _bound(lock, address):
+            holder = _wait(address, max(0.0, deadline - time.monotonic()), tell)
+            if time.monotonic() >= deadline:
                 raise BusyError(
                     f"another calibration{holder} is running on this host",
                     hint="two at once would measure each other; try again when it has ended",
                 )
+            if not holder:
+                time.sleep(BIND_SECONDS)
         lock.listen(16)
         yield
 
@@ -41,7 +49,9 @@ def only_calibration(
 def _bound(lock: socket.socket, address: str) -> bool:
     try:
         lock.bind(address)
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
         return False
     return True
 

@@ -25,7 +25,8 @@ LARGEST_RECORD = 64 * 1024 * 1024
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON has no number for the error of a result that is not finite: it is the string "Infinity".
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class DecisionRecord(_Strict):

@@ -1,11 +1,14 @@
 """The one door to /proc and /sys, which tests and `--root` can move to another machine's tree."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
 KIB = 1024
 MIB = 1024 * KIB
+
+_NUMBER = re.compile(r"[0-9]{1,20}")
 
 
 class Root:
@@ -51,10 +54,10 @@ class Root:
         return (text.strip(" \t\r\n\x00") or None) if text is not None else None
 
     def read_int(self, name: str) -> int | None:
-        """Reads a one-value file as a decimal number; None if it is anything else."""
+        """Reads a one-value file as a decimal number of at most 64 bits; None if it is anything else."""
         line = self.read_line(name)
-        # str.isdecimal admits other scripts' digits, and int() a sign and underscores: sysfs has neither.
-        return int(line) if line is not None and line.isascii() and line.isdecimal() else None
+        # int() admits signs, underscores and other scripts' digits, and more digits than a float can hold.
+        return int(line) if line is not None and _NUMBER.fullmatch(line) else None
 
     def entries(self, name: str, *, limit: int = 65536) -> tuple[str, ...]:
         """The sorted names in the folder at `name`, at most `limit` of them; empty if there is none."""

@@ -20,6 +20,9 @@ from tests.simulator.laboratory import SimulatedLaboratory
 from tests.simulator.scenario import Scenario
 from tests.simulator.truth import true_ms
 
+WORTH = 0.005
+"""The least share of the time for which a variable is worth writing."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -44,6 +47,8 @@ class Run:
     """Standard deviation of the pairs' log ratios, as the calibration estimated it."""
     candidate_gain: float | None = None
     """True log gain of the configuration that was compared with the default."""
+    superfluous: int = 0
+    """How many of the chosen variables could be left out at less than 0.5 % of the time."""
     refused: int = 0
     """How many configurations a guard or a failure removed."""
     reason: str = ""
@@ -91,9 +96,16 @@ def graviton_agent(scenario: Scenario, rules: Rules | None = None) -> Run:
         covered=covered,
         pair_sd=sd,
         candidate_gain=gain,
+        superfluous=_superfluous(scenario, result.decision.environment),
         refused=len(result.screening.refusals),
         reason=result.decision.reason,
     )
+
+
+def _superfluous(scenario: Scenario, environment: Mapping[str, str]) -> int:
+    with_all = true_ms(scenario.surface, environment)
+    less = ({name: value for name, value in environment.items() if name != out} for out in environment)
+    return sum(true_ms(scenario.surface, fewer) < with_all * (1.0 + WORTH) for fewer in less)
 
 
 def measure_once(scenario: Scenario) -> Run:

@@ -71,6 +71,11 @@ def harmful(run: Run) -> bool:
     return run.chosen_ms > run.default_ms * (1.0 + HARM)
 
 
+def superfluous(run: Run) -> bool:
+    """A variable was chosen that brings less than 0.5 %."""
+    return run.superfluous > 0
+
+
 def coverage(runs: Iterable[Run], *, adopted: bool) -> Share:
     """How often the interval holds the true gain: of all comparisons, or of those that were adopted."""
     compared = [run for run in runs if run.covered is not None and (run.changed or not adopted)]

@@ -1,18 +1,14 @@
 """The results as JSON and as Markdown."""
 
-import datetime as dt
 import json
-import os
-import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks import about as benchmarks_about
 from benchmarks.decisions import metrics
 from benchmarks.decisions.methods import Run
 from benchmarks.decisions.runner import Runs
 from benchmarks.decisions.targets import Result, judge
-from graviton_agent import __version__
-from graviton_agent.root import Root
 
 Table = list[list[str]]
 
@@ -20,15 +16,11 @@ Table = list[list[str]]
 def write(runs: Runs, folder: Path, *, seeds: int, took_seconds: float, command: str) -> tuple[Path, Path]:
     """Writes decisions.json and decisions.md; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = {
-        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+    about = benchmarks_about.about() | {
         "command": command,
-        "graviton-agent": __version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {_processor()}",
-        "seeds": seeds,
-        "simulated runs": sum(map(len, runs.values())),
-        "took seconds": round(took_seconds),
+        "seeds": str(seeds),
+        "simulated runs": str(sum(map(len, runs.values()))),
+        "took": f"{took_seconds:.0f} s",
     }
     results = judge(runs)
     as_json = folder / "decisions.json"
@@ -50,6 +42,7 @@ def _summary(runs: Sequence[Run]) -> dict[str, object]:
         "changed": metrics.share(runs, metrics.changed),
         "inconclusive": metrics.share(runs, metrics.inconclusive),
         "more than 0.5 % slower": metrics.share(runs, metrics.harmful),
+        "superfluous variables": metrics.share(runs, metrics.superfluous),
         "covered": metrics.coverage(runs, adopted=False),
         "covered, adopted": metrics.coverage(runs, adopted=True),
     }
@@ -66,7 +59,7 @@ def _summary(runs: Sequence[Run]) -> dict[str, object]:
     }
 
 
-def _markdown(runs: Runs, results: Sequence[Result], about: dict[str, object]) -> Iterator[str]:
+def _markdown(runs: Runs, results: Sequence[Result], about: dict[str, str]) -> Iterator[str]:
     yield "# Decisions on simulated hosts"
     yield ""
     yield (
@@ -85,7 +78,10 @@ def _markdown(runs: Runs, results: Sequence[Result], about: dict[str, object]) -
     yield ""
     yield "## By kind of surface"
     yield ""
-    yield "Success: within 2 % of the true best, or the default kept where the best gains less than 4 %."
+    yield (
+        "Success: within 2 % of the true best, or the default kept where the best gains less than 4 %. "
+        "Superfluous: a chosen variable brings less than 0.5 %."
+    )
     yield ""
     yield from table(
         [
@@ -97,6 +93,7 @@ def _markdown(runs: Runs, results: Sequence[Result], about: dict[str, object]) -
             "changed",
             "inconclusive",
             "slower",
+            "superfluous",
             "covered",
             "covered, adopted",
             "seconds (median / p95 / most)",
@@ -137,6 +134,7 @@ def _kinds(runs: Runs) -> Table:
                 _short(metrics.share(found, metrics.changed)),
                 _short(metrics.share(found, metrics.inconclusive)),
                 _short(metrics.share(found, metrics.harmful)),
+                f"{metrics.share(found, metrics.superfluous).value:.1%}",
                 _short(metrics.coverage(found, adopted=False)),
                 _short(metrics.coverage(found, adopted=True)),
                 str(metrics.seconds(found)),
@@ -186,9 +184,3 @@ def table(header: Sequence[str], rows: Table) -> Iterator[str]:
     yield "|" + "---|" * len(header)
     for row in rows:
         yield "| " + " | ".join(row) + " |"
-
-
-def _processor() -> str:
-    text = Root().read_text("proc/cpuinfo", limit=1 << 20) or ""
-    names = (line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name"))
-    return next(names, "unknown processor")

@@ -11,6 +11,7 @@ from tests.simulator.scenario import (
     null_scenario,
     planted_scenario,
     random_scenario,
+    slow_scenario,
     tutorial_scenario,
     wide_scenario,
 )
@@ -57,6 +58,8 @@ def _maker(kind: str) -> Callable[[str, int], Scenario]:
             return null_scenario
         case "wide":
             return wide_scenario
+        case "slow":
+            return slow_scenario
         case "planted":
             return partial(_planted, float(detail))
         case "tutorial":
@@ -80,7 +83,7 @@ def series(seeds: int, presets: tuple[str, ...] = tuple(PRESETS)) -> tuple[Serie
         found.append(Series("null", preset, seeds, others))
         found.append(Series("random", preset, max(1, seeds * 2 // 3), others))
         found.extend(Series(f"planted {gain}", preset, max(1, seeds // 3)) for gain in GAINS)
-        found.append(Series("wide", preset, max(1, seeds // 10)))
+        found.extend(Series(kind, preset, max(1, seeds // 10)) for kind in ("wide", "slow"))
         if preset in {"quiet", "typical"}:
             found.extend(Series(f"tutorial {mix}", preset, max(1, seeds // 30), 1) for mix in MIXES)
     return tuple(found)

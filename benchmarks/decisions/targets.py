@@ -8,6 +8,7 @@ from benchmarks.decisions import metrics
 from benchmarks.decisions.methods import Run
 from benchmarks.decisions.metrics import Share
 from benchmarks.decisions.runner import Runs
+from benchmarks.decisions.suite import GAINS
 
 OURS = "graviton-agent"
 TIME = {"median": 45.0, "p95": 75.0, "most": 90.0}
@@ -26,6 +27,8 @@ STRETCH = {
     ("planted 1.05", "noisy"): "85 %",
     ("median", ""): "30 s",
 }
+PLANTED = tuple(f"planted {gain}" for gain in GAINS)
+"""Charged time is judged over these, random and null surfaces: not over the widest, which have any size."""
 SMALL_ADOPTED = 0.02
 COVERAGE = 0.93
 
@@ -64,7 +67,7 @@ def ours(runs: Runs, preset: str, *kinds: str) -> list[Run]:
 def _judge_preset(runs: Runs, preset: str) -> Iterator[Result]:
     random, null = ours(runs, preset, "random"), ours(runs, preset, "null")
     everything = ours(runs, preset)
-    timed = [run for run in everything if not run.scenario.startswith("wide")]
+    timed = ours(runs, preset, "random", "null", *PLANTED)
     if random and preset in SUCCESS:
         found = metrics.share(random, metrics.success)
         yield _at_least("success", preset, found, SUCCESS[preset])

@@ -63,6 +63,10 @@ class Marked:
                     found.append(int(entry.name))
         return found
 
+    def gather(self, count: int, seconds: float = 10.0) -> bool:
+        """Waits until so many processes live. One that has just begun may not show its environment yet."""
+        return within(seconds, lambda: len(self.processes()) == count)
+
     def vanish(self, seconds: float = 10.0) -> bool:
         """Whether all of them end within that time."""
         return within(seconds, lambda: not self.processes())

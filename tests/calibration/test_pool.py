@@ -68,7 +68,6 @@ def test_both_trials_compute_on_the_same_weights_and_inputs(observed: tuple[Obse
     first, second = observed
     for batch in (4, 40):
         ours, theirs = first.case(batch), second.case(batch)
-        assert ours.blas_digest == theirs.blas_digest
         assert [p.blas_digest for p in ours.products] == [p.blas_digest for p in theirs.products]
 
 
@@ -76,7 +75,7 @@ def test_where_onednn_takes_nothing_the_flag_is_dead(observed: tuple[Observation
     for observation in observed:
         if not any(case.kernels for case in observation.cases):
             assert not observation.flag_alive
-            assert all(case.digest == case.blas_digest for case in observation.cases)
+            assert all(p.digest == p.blas_digest for case in observation.cases for p in case.products)
 
 
 def test_fp32_is_accurate(observed: tuple[Observation, ...]) -> None:

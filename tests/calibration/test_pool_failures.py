@@ -139,7 +139,7 @@ def test_what_a_worker_starts_ends_with_it(stand_in: StandIn, marked: Marked) ->
     with laboratory(stand_in(body), marked) as pool:
         (trial,) = pool.start([TrialSpec(DEFAULT)])
         trial.run(2, AS_STARTED, 1)
-        assert len(marked.processes()) == 2
+        assert marked.gather(2)
         trial.stop()
         assert marked.vanish()
 

@@ -37,7 +37,6 @@ OBSERVATION: dict[str, Any] = {
                 {"layer": 0, "digest": "a" * 32, "blas_digest": "b" * 32, "stable": True, "error": 2e-3}
             ],
             "digest": "c" * 32,
-            "blas_digest": "d" * 32,
             "error": 2e-3,
             "worst_row_error": 4e-3,
             "cosine": 0.99999,

@@ -95,8 +95,8 @@ def smbios_structure(kind: int, fields: bytes, *strings: str) -> bytes:
     return bytes((kind, 4 + len(fields), 0, 0)) + fields + texts + b"\0"
 
 
-def smbios_processor(version: str, part_number: str) -> bytes:
-    """A processor structure of SMBIOS 3.0: manufacturer is string 1, version 2, part number 3."""
+def smbios_processor(*names: str) -> bytes:
+    """A processor structure of SMBIOS 3.0 by manufacturer AWS: string 2 is the version, 3 the part number."""
     fields = bytearray(0x30 - 4)
     fields[0x07 - 4], fields[0x10 - 4], fields[0x22 - 4] = 1, 2, 3
-    return smbios_structure(4, bytes(fields), "AWS", version, part_number)
+    return smbios_structure(4, bytes(fields), "AWS", *names)

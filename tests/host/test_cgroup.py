@@ -91,7 +91,7 @@ def test_what_is_no_quota_limits_nothing(tmp_path: Path, value: str) -> None:
     assert read_limits(Root(tmp_path), "/").cpu_quota is None
 
 
-@pytest.mark.parametrize("path", ["/../other", "/" + "a/" * 5000, "", "relative/path", "/a\x00b"])
+@pytest.mark.parametrize("path", ["/../other", "/" + "a/" * 1000, "", "relative/path", "/a\x00b"])
 def test_a_strange_path_still_has_the_roots_limits(tmp_path: Path, path: str) -> None:
     write(tmp_path, f"{V2}/memory.max", "1000\n")
     assert read_limits(Root(tmp_path), path).memory == 1000

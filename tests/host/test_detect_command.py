@@ -98,7 +98,7 @@ def test_people_read_the_evidence_in_aligned_columns(
         "  /proc/cpuinfo                    0x41/0xd40 r1p1   Neoverse V1 in all 4 CPUs: as in Graviton3",
         "  /sys/class/dmi/id/sys_vendor     Amazon EC2        an EC2 instance",
         "  /sys/class/dmi/id/product_name   c7g.xlarge        family c7g: Graviton3",
-        "  /sys/firmware/dmi/tables/DMI     -                 absent, or readable by root alone",
+        "  /sys/firmware/dmi/tables/DMI     -                 absent, or for root alone",
     ]
 
 

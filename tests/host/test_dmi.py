@@ -68,12 +68,17 @@ def test_every_processor_is_read() -> None:
     assert parse_processors(table) == ("AWS Graviton4", "Other CPU", "P-1")
 
 
+def test_no_more_names_are_kept_than_machines_have_processors() -> None:
+    table = b"".join(smbios_processor(f"CPU {number}") for number in range(1000))
+    assert len(parse_processors(table)) == 64
+
+
 def test_the_manufacturer_is_no_name_of_the_processor() -> None:
-    assert "AWS" not in parse_processors(smbios_processor("AWS Graviton4", ""))
+    assert "AWS" not in parse_processors(smbios_processor("AWS Graviton4"))
 
 
 def test_nothing_is_read_behind_the_end_of_the_table() -> None:
-    assert parse_processors(SYSTEM + END + smbios_processor("AWS Graviton3", "")) == ()
+    assert parse_processors(SYSTEM + END + smbios_processor("AWS Graviton3")) == ()
 
 
 def test_a_string_number_beyond_the_strings_names_none() -> None:
@@ -90,7 +95,7 @@ def test_a_processor_structure_of_an_old_version_lacks_the_part_number() -> None
 
 @pytest.mark.parametrize("length", range(4))
 def test_a_structure_shorter_than_its_header_ends_the_table(length: int) -> None:
-    assert parse_processors(bytes((1, length, 0, 0, 0, 0)) + smbios_processor("AWS Graviton3", "")) == ()
+    assert parse_processors(bytes((1, length, 0, 0, 0, 0)) + smbios_processor("AWS Graviton3")) == ()
 
 
 @given(st.binary(max_size=500))

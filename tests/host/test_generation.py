@@ -97,7 +97,17 @@ def test_ec2_without_an_instance_type_is_unknown(product: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "product", ["c5.large", "c10g.large", "m7i.large", "x3gd.large", "mac2.metal", "7g.large"]
+    "product",
+    [
+        "c5.large",
+        "c10g.large",
+        "m7i.large",
+        "x3gd.large",
+        "mac2.metal",
+        "7g.large",
+        "c7g2.large",
+        "m7g-flex.large",
+    ],
 )
 def test_ec2_with_a_family_that_is_not_known_to_have_a_graviton_is_unknown(product: str) -> None:
     assert verdict_of(facts(part=V1, product=product)) is Verdict.UNKNOWN
@@ -234,6 +244,10 @@ def test_a_board_named_by_its_device_tree_is_something_else() -> None:
 
 def test_a_virtual_board_is_unknown() -> None:
     assert verdict_of(facts(part=N1, vendor=None, board="linux,dummy-virt")) is Verdict.UNKNOWN
+
+
+def test_a_board_named_beside_a_hypervisor_is_unknown() -> None:
+    assert verdict_of(facts(part=A72, vendor="QEMU", board="Some board")) is Verdict.UNKNOWN
 
 
 def test_a_device_tree_does_not_outweigh_ec2() -> None:

@@ -12,7 +12,7 @@ from graviton_agent.workload import Case, Workload, make_workload
 from tests.simulator.builds import TORCH_2_9_1, TORCH_2_10_0, TORCH_2_13_0, TORCH_2_13_0_X86
 from tests.simulator.dispatch import Machine
 from tests.simulator.faults import Planted
-from tests.simulator.laboratory import MEASURED, Costs, SimulatedLaboratory
+from tests.simulator.laboratory import MEASURED, SLOW, Costs, SimulatedLaboratory
 from tests.simulator.noise import PRESETS, Noise
 from tests.simulator.planted import Lever, PlantedSurface, levers
 from tests.simulator.surface import Surface, random_surface, tutorial_surface
@@ -52,6 +52,11 @@ def random_scenario(preset: str, number: int) -> Scenario:
     machine = _machine(source, cpus=(2, 4, 4, 4, 8, 16))
     workload = _network(source, preset, most_batches=4)
     return Scenario(name, preset, random_surface(machine, workload, name))
+
+
+def slow_scenario(preset: str, number: int) -> Scenario:
+    """A random scenario where a process takes as long to start as on a slow shared machine."""
+    return replace(random_scenario(preset, number), costs=SLOW)
 
 
 def null_scenario(preset: str, number: int) -> Scenario:

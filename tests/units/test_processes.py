@@ -55,6 +55,22 @@ def test_a_process_is_read_again_once_it_runs_the_units_program(
     assert found.environment == {"UNITS": "1"}
 
 
+def test_an_environment_that_is_not_set_up_yet_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = process(tmp_path, 7, environment="")
+    monkeypatch.setattr(time, "sleep", lambda _seconds: (tmp_path / "proc/7/environ").write_text("A=1\0"))
+    found = read_process(7, root)
+    assert found is not None
+    assert found.environment == {"A": "1"}
+
+
+def test_an_environment_that_stays_empty_is_empty(tmp_path: Path) -> None:
+    found = read_process(7, process(tmp_path, 7, environment=""), settle_seconds=0.01)
+    assert found is not None
+    assert found.environment == {}
+
+
 def test_a_program_that_was_replaced_by_an_upgrade_is_still_systemds(tmp_path: Path) -> None:
     root = process(tmp_path, 7, program="/usr/lib/systemd/systemd-executor (deleted)")
     assert read_process(7, root, settle_seconds=0.01) is None

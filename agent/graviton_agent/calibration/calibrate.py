@@ -42,11 +42,18 @@ def calibrate(journal: Journal, plan: Plan, rules: Rules, *, blas: str = "the BL
     rounds = Rounds(rules, random.Random(plan.seed))  # noqa: S311 - orders need no secrecy
     screening = Screener(journal, plan, rules, rounds, blas).run()
     ladder = rungs(screening.predictions, plan.workload, rules)
-    confirmer = Confirmer(journal, plan, rules, rounds, pair_sd(screening.pair_variances, rules))
+    confirmer = Confirmer(
+        journal,
+        plan,
+        rules,
+        rounds,
+        prior_sd=pair_sd(screening.pair_variances, rules),
+        observed=screening.observations,
+    )
     confirmations: list[Confirmation] = []
     for rung in ladder:
-        confirmations.append(confirmer.run(rung.configuration, share=1.0 / len(ladder)))
-        # The lower rung is for a candidate that a guard refused. One without a gain had it all along.
+        confirmations.append(confirmer.run(rung.configuration))
+        # The lower rung is for a candidate that a guard refused, so at most one of the two spends its alpha.
         if confirmations[-1].verdict is not Verdict.REFUSED:
             break
     decision = decide(plan, screening, ladder, confirmations, rules)

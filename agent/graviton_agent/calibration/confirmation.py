@@ -1,14 +1,14 @@
 """Confirmation: candidate against default in fresh pairs of processes, by a test declared beforehand."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean, median
+from statistics import median
 
 from graviton_agent.calibration.journal import Journal, OutOfTimeError
 from graviton_agent.calibration.plan import Plan
-from graviton_agent.calibration.proof import accuracy_problem
+from graviton_agent.calibration.proof import accuracy_problem, unproved
 from graviton_agent.calibration.rounds import Round, Rounds
 from graviton_agent.calibration.rules import Look, Rules
 from graviton_agent.calibration.statistics import Estimate, estimate
@@ -95,14 +95,13 @@ class Confirmation:
 
 
 def judge(
-    log_ratios: Sequence[float], rules: Rules, *, share: float, prior_sd: float, most_pairs: int
+    log_ratios: Sequence[float], rules: Rules, *, prior_sd: float, most_pairs: int
 ) -> tuple[Verdict, str] | None:
     """Judges the pairs so far: a verdict with its reason, or None to measure another pair. Pure.
 
     Args:
         log_ratios: of the pairs so far, default over candidate.
         rules: the declared rules.
-        share: the share of the alphas that this rung of the ladder may spend.
         prior_sd: the pair's standard deviation as known before, blind to the outcome.
         most_pairs: how many pairs there is time for, these included.
     """
@@ -110,28 +109,28 @@ def judge(
         return None
     found = estimate(log_ratios, rules, prior_sd)
     for look in rules.looks:
-        if (
-            look.pairs == found.pairs
-            and found.lower(look.alpha * share) > 0
-            and (found.mean >= rules.minimum_gain)
-        ):
+        shown = found.lower(look.alpha) > rules.sure_gain and found.mean >= rules.minimum_gain
+        if look.pairs == found.pairs and shown:
             return Verdict.ADOPT, f"faster in {found.pairs} pairs of fresh processes"
     if found.pairs >= rules.futility_from and found.upper(rules.futility_alpha) < rules.minimum_gain:
-        return Verdict.NO_GAIN, f"gains less than {rules.minimum_gain:.0%}"
+        return Verdict.NO_GAIN, f"gains less than {100 * rules.minimum_gain:.0f} %"
     remaining = [look for look in rules.looks if found.pairs < look.pairs <= most_pairs]
     if not remaining:
         if found.pairs >= rules.looks[-1].pairs:
-            return Verdict.TOO_NOISY, f"{found.pairs} pairs (SD {found.sd:.1%}) could not decide"
-        return Verdict.OUT_OF_TIME, f"{found.pairs} pairs (SD {found.sd:.1%}) could not decide in time"
-    if found.pairs >= rules.futility_from and not _has_power(found, remaining[-1], rules, share):
+            return Verdict.TOO_NOISY, f"{found.pairs} pairs (SD {100 * found.sd:.1f} %) could not decide"
+        return (
+            Verdict.OUT_OF_TIME,
+            f"{found.pairs} pairs (SD {100 * found.sd:.1f} %) could not decide in time",
+        )
+    if found.pairs >= rules.noisy_from and not _has_power(found, remaining[-1], rules):
         return (
             Verdict.TOO_NOISY,
-            f"pairs differ by {found.sd:.1%} among themselves: {remaining[-1].pairs} can't show a gain",
+            f"pairs differ by {100 * found.sd:.1f} %: {remaining[-1].pairs} of them can't show a gain",
         )
     return None
 
 
-def _has_power(found: Estimate, last: Look, rules: Rules, share: float) -> bool:
+def _has_power(found: Estimate, last: Look, rules: Rules) -> bool:
     """Whether the last look has an even chance to adopt the wanted gain, or the one seen so far."""
     at_last = Estimate(
         mean=max(rules.wanted_gain, found.mean),
@@ -139,72 +138,84 @@ def _has_power(found: Estimate, last: Look, rules: Rules, share: float) -> bool:
         degrees_of_freedom=rules.prior_pairs + last.pairs - 1,
         pairs=last.pairs,
     )
-    return at_last.lower(last.alpha * share) > 0
+    return at_last.lower(last.alpha) > rules.sure_gain
 
 
 class Confirmer:
     """Runs the confirmation of candidates, each in pairs with the default."""
 
-    def __init__(self, journal: Journal, plan: Plan, rules: Rules, rounds: Rounds, prior_sd: float) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        plan: Plan,
+        rules: Rules,
+        rounds: Rounds,
+        *,
+        prior_sd: float,
+        observed: Mapping[Configuration, Observation],
+    ) -> None:
         self._journal = journal
         self._plan = plan
         self._rules = rules
         self._rounds = rounds
         self._prior_sd = prior_sd
+        self._observed = observed
         self._turn = 0
         self._pair_seconds = 0.0
 
-    def run(self, candidate: Configuration, *, share: float) -> Confirmation:
+    def run(self, candidate: Configuration) -> Confirmation:
         """Measures pairs until the candidate is adopted, refused, given up, or time is out.
 
         Raises TrialError if the default configuration itself fails.
         """
         pairs: list[Pair] = []
         dropped = 0
-        observation: Observation | None = None
-        while True:
-            ended = self._judge(pairs, dropped, share)
-            if ended is None:
-                try:
-                    pair, seen = self._pair(candidate, observe=observation is None)
-                except OutOfTimeError:
-                    ended = Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
-                except TrialError as error:
-                    if error.configuration == DEFAULT:
-                        raise
-                    ended = Verdict.REFUSED, error.reason
-                else:
-                    observation = observation or seen
-                    refusal = self._refusal(observation, [*pairs, pair])
-                    if pair.disturbed:
-                        dropped += 1
-                    else:
-                        pairs.append(pair)
-                    if refusal is None:
-                        continue
-                    ended = Verdict.REFUSED, refusal
-            verdict, reason = ended
-            if verdict is Verdict.ADOPT and (harm := self._harm(pairs)):
-                verdict, reason = Verdict.REFUSED, harm
-            found = (
-                estimate([pair.log_ratio for pair in pairs], self._rules, self._prior_sd) if pairs else None
-            )
-            return Confirmation(candidate, verdict, reason, tuple(pairs), found, dropped, observation)
+        # A candidate that screening could only emulate is observed with its real variables.
+        observation = self._observed.get(candidate)
+        while (ended := self._judge(pairs, dropped)) is None:
+            try:
+                pair, seen = self._pair(candidate, observe=observation is None)
+            except OutOfTimeError:
+                ended = Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
+                break
+            except TrialError as error:
+                if error.configuration == DEFAULT:
+                    raise
+                ended = Verdict.REFUSED, error.reason
+                break
+            observation = observation or seen
+            refusal = self._refusal(candidate, observation, [*pairs, pair])
+            if pair.disturbed:
+                dropped += 1
+            else:
+                pairs.append(pair)
+            if refusal is not None:
+                ended = Verdict.REFUSED, refusal
+                break
+        verdict, reason = ended
+        found = estimate([pair.log_ratio for pair in pairs], self._rules, self._prior_sd) if pairs else None
+        return Confirmation(candidate, verdict, reason, tuple(pairs), found, dropped, observation)
 
-    def _judge(self, pairs: Sequence[Pair], dropped: int, share: float) -> tuple[Verdict, str] | None:
+    def _judge(self, pairs: Sequence[Pair], dropped: int) -> tuple[Verdict, str] | None:
+        """The verdict on the pairs so far; None to measure another."""
         # How long a pair takes is known once one has run; until then there is time for another.
         more = self._journal.left() / self._pair_seconds if self._pair_seconds else 1.0
         affordable = len(pairs) + max(0, int(more))
         ended = judge(
             [pair.log_ratio for pair in pairs],
             self._rules,
-            share=share,
             prior_sd=self._prior_sd,
             most_pairs=affordable,
         )
+        if ended is not None and ended[0] is Verdict.ADOPT and (harm := self._harm(pairs)):
+            # A single batch is noisier than the mix: what seems slower gets a few more pairs to show it.
+            hasty = len(pairs) < min(self._rules.regression_pairs, affordable)
+            ended = None if hasty else (Verdict.REFUSED, harm)
         if ended is not None:
             return ended
-        if dropped > max(1.0, self._rules.dropped_share * (len(pairs) + dropped)):
+        if dropped >= self._rules.dropped_from and dropped > self._rules.dropped_share * (
+            len(pairs) + dropped
+        ):
             return Verdict.TOO_NOISY, f"{dropped} of {len(pairs) + dropped} pairs were disturbed"
         if affordable <= len(pairs):
             return Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
@@ -237,8 +248,12 @@ class Confirmer:
             self._pair_seconds = self._journal.elapsed() - began
         return pair, seen
 
-    def _refusal(self, observation: Observation | None, pairs: Sequence[Pair]) -> str | None:
-        """The guards: accuracy of the candidate's real processes, and memory by paired difference."""
+    def _refusal(
+        self, candidate: Configuration, observation: Observation | None, pairs: Sequence[Pair]
+    ) -> str | None:
+        """The guards: proof and accuracy of the candidate's real processes, memory by paired difference."""
+        if observation and (problem := unproved(observation, candidate, self._plan.workload)):
+            return problem
         for case in observation.cases if observation else ():
             if problem := accuracy_problem(case, self._plan.workload, self._rules):
                 return problem
@@ -260,9 +275,10 @@ class Confirmer:
         """A batch that the candidate slows down too much, or pushes over its latency bound."""
         for index, case in enumerate(self._plan.workload.cases):
             measured = [pair.cases[index] for pair in pairs]
-            loss = -fmean(found.log_ratio for found in measured)
-            if case.weight >= self._rules.regression_weight and loss > self._rules.regression:
-                return f"batch {case.batch} gets {math.expm1(loss):.0%} slower"
+            own = estimate([found.log_ratio for found in measured], self._rules, self._prior_sd)
+            slower = -own.mean > self._rules.regression and own.upper(self._rules.coverage_alpha) < 0
+            if case.weight >= self._rules.regression_weight and slower:
+                return f"batch {case.batch} gets {100 * math.expm1(-own.mean):.0f} % slower"
             if case.latency_bound_ms is not None:
                 default, candidate = (
                     median(call for found in measured for call in calls(found)) / 1e6

@@ -117,6 +117,8 @@ def _outcome(
     if not ladder and not screening.finished:
         return Outcome.INCONCLUSIVE, "the budget was used up before every setting was measured"
     if not ladder:
+        if len(screening.predictions) <= 1 and screening.refusals:
+            return Outcome.KEEP, "every configuration that differs failed or was refused"
         if len(screening.predictions) <= 1:
             return Outcome.KEEP, "no setting can have an effect on this workload here"
         return Outcome.KEEP, "nothing that was tried is faster than the default by enough to matter"
@@ -202,17 +204,17 @@ def _why_not_chosen(
     for confirmation in confirmations:
         if setting.variable in confirmation.candidate.environment:
             value = confirmation.candidate.environment[setting.variable]
-            return f"{value} was confirmed against the default, and {confirmation.reason}"
+            return f"with {value}: {confirmation.reason}"
     for refusal in screening.refusals:
         if setting.variable in refusal.configuration.environment:
             return f"refused: {refusal.reason}"
     best = _best_alone(setting, screening.predictions)
     if best is None:
-        return "lost clearly in the first measurement" if screening.finished else "not measured in time"
+        return "not measured in time"
     value = best.arm.configuration.environment[setting.variable]
     if best.gain >= rules.worth_confirming:
-        return f"{value} adds nothing to what was chosen"
-    return f"{value} is {_speed(best.gain)}"
+        return f"with {value}: adds nothing to what was chosen"
+    return f"with {value}: {_speed(best.gain)}"
 
 
 def _best_alone(setting: Setting, predictions: Sequence[Prediction]) -> Prediction | None:
@@ -226,7 +228,7 @@ def _speed(gain: float) -> str:
     """A log ratio in words."""
     if abs(gain) < 0.005:
         return "as fast as the default"
-    return f"{math.expm1(abs(gain)):.1%} {'faster' if gain > 0 else 'slower'} than the default"
+    return f"{100 * math.expm1(abs(gain)):.1f} % {'faster' if gain > 0 else 'slower'} than the default"
 
 
 def refusal_words(screening: Screening) -> tuple[str, ...]:

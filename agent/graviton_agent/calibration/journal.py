@@ -36,6 +36,7 @@ class Journal:
         self._laboratory = laboratory
         self._began = laboratory.now()
         self._budget_seconds = budget_seconds
+        self._longest = 0.0
         self.narrate = narrate
         self.trials: list[TrialLog] = []
 
@@ -47,18 +48,25 @@ class Journal:
         """Seconds of the budget that are left; negative if it is overdrawn."""
         return self._budget_seconds - self.elapsed()
 
-    def check_time(self) -> None:
-        """Raises OutOfTimeError if nothing of the budget is left."""
-        if self.left() <= 0:
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """One thing that is never broken off. Raises OutOfTimeError if it could end after the budget.
+
+        It could if it took as long as the longest step so far.
+        """
+        if self.left() <= self._longest:
             raise OutOfTimeError
+        began = self.elapsed()
+        yield
+        self._longest = max(self._longest, self.elapsed() - began)
 
     @contextmanager
     def trials_of(self, purpose: str, specs: Sequence[TrialSpec]) -> Iterator[tuple["RecordedTrial", ...]]:
         """Starts trials side by side for the length of a `with` block. Raises TrialError, OutOfTimeError."""
-        self.check_time()
         began = self.elapsed()
         try:
-            trials = tuple(RecordedTrial(trial, self) for trial in self._laboratory.start(specs))
+            with self.step():
+                trials = tuple(RecordedTrial(trial, self) for trial in self._laboratory.start(specs))
         except TrialError as error:
             self._note(error.configuration, purpose, began, failure=error.reason)
             raise
@@ -116,13 +124,14 @@ class RecordedTrial:
         return self._trial.spec
 
     def observe(self) -> Observation:
-        """Passes the observation on."""
-        return self._trial.observe()
+        """Passes the observation on. Raises TrialError, OutOfTimeError."""
+        with self._journal.step():
+            return self._trial.observe()
 
     def run(self, batch: int, path: Path, iterations: int) -> Block:
         """Runs and remembers a block. Raises TrialError, OutOfTimeError."""
-        self._journal.check_time()
-        block = self._trial.run(batch, path, iterations)
+        with self._journal.step():
+            block = self._trial.run(batch, path, iterations)
         self.blocks.append(block)
         return block
 

@@ -58,9 +58,7 @@ def _crossing(arm: Arm, predictions: Sequence[Prediction], workload: Workload, l
     """The batch at which oneDNN becomes as fast as BLAS; None if the measured cases don't bracket it."""
     by_arm = {p.arm: p.milliseconds for p in predictions}
     onednn = by_arm.get(replace(arm, threshold=None))
-    ranges = [p.arm.threshold for p in predictions if p.arm.threshold is not None]
-    highest = max(ranges, key=lambda threshold: threshold.value, default=None)
-    blas = by_arm.get(replace(arm, threshold=highest))
+    blas = _all_on_blas(arm, predictions)
     if onednn is None or blas is None:
         return None
     points = sorted(
@@ -72,3 +70,19 @@ def _crossing(arm: Arm, predictions: Sequence[Prediction], workload: Workload, l
         return None
     (x0, y0), (x1, y1) = below[-1], beyond[0]
     return math.exp(math.log(x0) + (math.log(x1) - math.log(x0)) * -y0 / (y1 - y0))
+
+
+def _all_on_blas(arm: Arm, predictions: Sequence[Prediction]) -> tuple[float, ...] | None:
+    """Times of the arm with the highest threshold, or of the one measured in its place.
+
+    Where BLAS computes everything fast math is not seen, and environments that differ by it share one arm.
+    """
+    levers = arm.environment.environment.items()
+    alike = [
+        (p.arm.threshold.value, len(p.arm.environment.variables), p.milliseconds)
+        for p in predictions
+        if p.arm.threshold is not None
+        and p.arm.threads == arm.threads
+        and p.arm.environment.environment.items() <= levers
+    ]
+    return max(alike)[2] if alike else None

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol, cast
 
 WORKER = Path(__file__).with_name("worker.py")
 POLL_SECONDS = 0.002
@@ -56,17 +56,15 @@ class PlainChild:
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
-        # These are pipes by the way that the launcher starts it.
-        assert process.stdin is not None  # noqa: S101
-        assert process.stdout is not None  # noqa: S101
-        assert process.stderr is not None  # noqa: S101
-        self._pipes = (process.stdin, process.stdout, process.stderr)
+        # The launcher asked for a pipe to each of them.
+        self._pipes = cast("tuple[IO[bytes], ...]", (process.stdin, process.stdout, process.stderr))
         self.commands, self.answers, self.noise = (pipe.fileno() for pipe in self._pipes)
 
     def signal(self, number: int) -> None:
         """Signals the group. Its number can't have been given anew: the leader is reaped by `wait` alone."""
         if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
+            # A wrapper may have become another user; its worker still ends when its input does.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
 
     def wait(self, seconds: float) -> int | None:

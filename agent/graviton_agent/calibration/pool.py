@@ -41,7 +41,7 @@ class TimeLimits:
 
     start: float = 120.0
     """From the process's start to a loaded workload, with a cold disk."""
-    answer: float = 60.0
+    answer: float = 120.0
     """For any later command."""
 
 

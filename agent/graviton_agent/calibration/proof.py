@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from graviton_agent.calibration.plan import Choice, Plan
 from graviton_agent.calibration.rules import Rules
-from graviton_agent.calibration.trial import CaseObservation, Observation
+from graviton_agent.calibration.trial import CaseObservation, Configuration, Observation
+from graviton_agent.settings.matmul_threshold import MatmulThreshold
 from graviton_agent.settings.setting import Proof
+from graviton_agent.settings.threads import Threads
 from graviton_agent.workload import Case, Workload, backend_split
 
 MIB = 1024 * 1024
@@ -116,6 +118,25 @@ def threshold_effect(plan: Plan, default: Observation, blas: str) -> Effect:
     if not distinct_thresholds(plan, default):
         return Effect(name, values, alive=False, seen=f"no product of this workload leaves {blas} as it is")
     return Effect(name, values, alive=True, seen=f"sends products to {blas}, bit for bit")
+
+
+def unproved(seen: Observation, configuration: Configuration, workload: Workload) -> str | None:
+    """Why a process does not do what its real variables say; None if it does.
+
+    Screening emulates thresholds and thread counts in a running process: only a process that was started
+    with the variables shows that torch obeys them.
+    """
+    environment = configuration.environment
+    if limit := environment.get(MatmulThreshold.variable):
+        for case in workload.cases:
+            due = backend_split(workload, case, int(limit))
+            stable = {product.layer for product in seen.case(case.batch).products if product.stable}
+            if due & stable - default_split(seen, case):
+                words = f"{MatmulThreshold.variable}={limit} does not send its products to BLAS"
+                return f"{words} at batch {case.batch}"
+    if (count := environment.get(Threads.variable)) and seen.threads != int(count):
+        return f"torch starts {seen.threads} threads in spite of {Threads.variable}={count}"
+    return None
 
 
 def accuracy_bound(workload: Workload, rules: Rules) -> float:

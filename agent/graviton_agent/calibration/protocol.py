@@ -79,7 +79,6 @@ class CaseAnswer(Answer):
     batch: Positive
     products: Annotated[tuple[ProductAnswer, ...], Field(min_length=1, max_length=1024)]
     digest: Digest
-    blas_digest: Digest
     error: Measure
     worst_row_error: Measure
     cosine: Annotated[float, Field(ge=-1.01, le=1.01)] | None
@@ -183,7 +182,6 @@ def _case(case: CaseAnswer) -> CaseObservation:
             for product in case.products
         ),
         digest=case.digest,
-        blas_digest=case.blas_digest,
         error=_measure(case.error),
         worst_row_error=_measure(case.worst_row_error),
         cosine=0.0 if case.cosine is None else case.cosine,

@@ -27,28 +27,42 @@ class Rules:
     """Screening must predict this much for a candidate to be confirmed."""
     tie: float = 0.01
     """Predictions closer than this are equal; the configuration with the fewest variables is then taken."""
-    looks: tuple[Look, ...] = (Look(2, 0.002), Look(3, 0.01), Look(5, 0.01), Look(8, 0.01))
-    """The looks of the confirmation; their alphas add up to the chance of a false change."""
+    sure_gain: float = 0.01
+    """A candidate is adopted if it is shown to gain more than this: what it is certain to bring."""
+    looks: tuple[Look, ...] = (
+        Look(2, 0.002),
+        Look(3, 0.004),
+        Look(4, 0.004),
+        Look(6, 0.006),
+        Look(8, 0.008),
+        Look(12, 0.010),
+    )
+    """The looks of the confirmation; their alphas add up to the chance of adopting what gains `sure_gain`."""
     futility_from: int = 2
-    """A candidate is given up, or called too noisy, after this many pairs at the earliest."""
+    """A candidate is given up after this many pairs at the earliest."""
+    noisy_from: int = 4
+    """It is called too noisy after this many pairs at the earliest: fewer don't know their own noise."""
     futility_alpha: float = 0.05
     """The one-sided chance of giving up a candidate that gains `minimum_gain`, at each pair."""
     coverage_alpha: float = 0.05
     """The reported interval misses the true gain with at most this chance."""
-    prior_sd: float = 0.015
+    prior_sd: float = 0.02
     """Standard deviation of a pair's log ratio, assumed until pairs say otherwise."""
-    prior_pairs: float = 2.0
+    prior_pairs: float = 1.5
     """How many pairs the assumption weighs as much as."""
     floor_sd: float = 0.003
     """No pair is believed to be more exact than this."""
-    screening_passes: int = 2
-    """How many times each environment that is still in the race is started for screening."""
+    screening_passes: int = 4
+    """How many times an environment that is still in the race is started for screening at most."""
+    screening_share: float = 0.4
+    """Share of the budget after which no further pass begins."""
     hopeless: float = 0.10
     """An arm that loses by this much in the first pass is not measured again."""
     nothing_gained: float = 0.0
     """Screening ends after its first pass if no arm is predicted to gain more."""
     contender_reach: float = 0.03
-    """Arms whose prediction is this close to the best are measured again."""
+    """After the first pass, arms whose prediction is this close to the best are measured again; later
+    passes narrow it with the square root of their number, as the predictions get more exact."""
     most_contenders: int = 6
     block_seconds: float = 0.1
     """The shortest time that a block may take."""
@@ -62,7 +76,7 @@ class Rules:
     """The most of them: virtual machines often never settle."""
     settled: float = 0.05
     """Two successive warm-up iterations within this of each other end the warm-up."""
-    canary_tolerance: float = 0.25
+    canary_tolerance: float = 0.12
     """A round in which the canary's log differs by more from the session's median is measured again."""
     steal_tolerance: float = 0.01
     """A round that lost more of the host's CPU time to the hypervisor is measured again."""
@@ -71,10 +85,14 @@ class Rules:
     retries: int = 1
     """How many times a noisy round is measured again before its pair counts as dropped."""
     dropped_share: float = 0.3
-    """More dropped pairs than this among those measured make the calibration inconclusive."""
+    """More dropped pairs than this among those measured make the calibration inconclusive ..."""
+    dropped_from: int = 4
+    """... if they are at least so many: two may fall into one burst."""
     regression: float = 0.05
     """No batch with a share of at least `regression_weight` may get slower by more than this."""
     regression_weight: float = 0.05
+    regression_pairs: int = 5
+    """A batch that seems to get slower than that delays an adoption until so many pairs are measured."""
     accuracy_per_layer: float = 3.0 * 2.0**-8
     """Bound of the relative error norm for one bf16 layer; it grows with the square root of the layers,
     and the bound is that of 3*sqrt(L)*2^-8: 2 % for three layers."""

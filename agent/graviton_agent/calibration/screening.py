@@ -4,12 +4,9 @@ Screening only nominates. What it nominates is confirmed against the default in 
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from statistics import fmean
-from typing import NamedTuple
 
 from graviton_agent.calibration.arms import (
     DEFAULT_ARM,
@@ -19,6 +16,7 @@ from graviton_agent.calibration.arms import (
     combined,
     environments,
 )
+from graviton_agent.calibration.cells import CellKey, Cells
 from graviton_agent.calibration.journal import Journal, OutOfTimeError, RecordedTrial
 from graviton_agent.calibration.plan import Choice, Plan
 from graviton_agent.calibration.proof import (
@@ -33,12 +31,10 @@ from graviton_agent.calibration.proof import (
 from graviton_agent.calibration.rounds import Rounds
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import (
-    AS_STARTED,
     DEFAULT,
     Configuration,
     Memory,
     Observation,
-    Path,
     TrialError,
     TrialSpec,
 )
@@ -73,13 +69,6 @@ class Screening:
         return self.observations[DEFAULT]
 
 
-class CellKey(NamedTuple):
-    """A way through torch: what shares it takes the same time at a case."""
-
-    environment: Configuration
-    path: Path
-
-
 class Screener:
     """Runs the screening of one plan."""
 
@@ -92,7 +81,7 @@ class Screener:
         self._levers: tuple[Choice, ...] = plan.levers
         self._thresholds: tuple[Threshold, ...] = ()
         self._threads: tuple[int, ...] = plan.threads
-        self._cells: dict[tuple[CellKey, int], list[float]] = defaultdict(list)
+        self._cells = Cells(plan.workload)
         self._memory: dict[Configuration, Memory] = {}
         self._launches = 0
         self._found = Screening()
@@ -105,14 +94,21 @@ class Screener:
         with suppress(OutOfTimeError):
             self._look()
             self._cover()
-            for _ in range(1, self._rules.screening_passes):
-                contenders = self._contenders()
-                if not contenders:
+            for done in range(1, self._rules.screening_passes):
+                contenders = self._contenders(done)
+                if not contenders or self._journal.elapsed() > self._share_of_budget():
                     break
-                self._repeat(contenders)
+                self._repeat(contenders, done)
             self._found.finished = True
+        # Thread counts that lost at once are no longer in the race, but belong into the account of it.
+        self._threads = self._plan.threads
         self._found.predictions = self._predictions()
-        self._found.pair_variances = self._pair_variances()
+        self._found.pair_variances = self._cells.pair_variances(self._memory)
+        self._found.refusals += [
+            Refusal(lever.configuration, reason)
+            for lever in self._levers
+            if (reason := self._guarded(Arm(lever.configuration)))
+        ]
         return self._found
 
     # What can differ at all
@@ -177,9 +173,10 @@ class Screener:
         for start in range(0, len(missing), 2):
             self._try_launch(missing[start : start + 2])
 
-    def _repeat(self, contenders: Sequence[Arm]) -> None:
-        """Measures the contenders and the default in fresh processes."""
-        wanted = list(dict.fromkeys([DEFAULT, *(arm.environment for arm in contenders)]))
+    def _repeat(self, contenders: Sequence[Arm], done: int) -> None:
+        """Measures the contenders in fresh processes, and the default once more with the first of them."""
+        own = [arm.environment for arm in contenders]
+        wanted = list(dict.fromkeys([DEFAULT, *own] if done == 1 else own))
         for start in range(0, len(wanted), 2):
             self._try_launch(wanted[start : start + 2], contenders)
 
@@ -250,12 +247,12 @@ class Screener:
         cases = self._plan.workload.cases
         wanted: dict[int, dict[CellKey, RecordedTrial]] = {index: {} for index in range(len(cases))}
         for arm in arms:
-            for index in wanted:
+            for index, cells_of_case in wanted.items():
                 key = self._cell(arm, index)
                 if key.environment in trials:
-                    wanted[index][key] = trials[key.environment]
+                    cells_of_case[key] = trials[key.environment]
                 elif everywhere and arm.environment in trials:
-                    wanted[index].setdefault(key, trials[arm.environment])
+                    cells_of_case.setdefault(key, trials[arm.environment])
         cells = {
             cases[index]: [(trial, key.path) for key, trial in found.items()]
             for index, found in wanted.items()
@@ -266,7 +263,7 @@ class Screener:
             case = cases[index]
             measured = self._rounds.measure(cells[case], case, shortest[case], mirrored=False)
             for position, key in enumerate(wanted[index]):
-                self._cells[key, index].append(measured.nanoseconds(position))
+                self._cells.add(key, index, measured.nanoseconds(position))
 
     def _cell(self, arm: Arm, index: int) -> CellKey:
         """What an arm comes to at a case: where BLAS computes all layers, fast math can't be seen."""
@@ -277,6 +274,10 @@ class Screener:
             numerics = self._numerics(environment)
             environment = Configuration(tuple(p for p in environment.variables if p not in numerics))
         return CellKey(environment, path)
+
+    def _ways(self, arm: Arm) -> tuple[CellKey, ...]:
+        """The cell of an arm at each case."""
+        return tuple(self._cell(arm, index) for index in range(len(self._plan.workload.cases)))
 
     # What follows from it
 
@@ -290,16 +291,21 @@ class Screener:
         return [e for e in environments(self._levers) if e not in refused]
 
     def _arms(self) -> list[Arm]:
-        """The arms that are still in the race."""
+        """The arms that are still in the race; of those that compute everything alike, the smallest alone."""
         allowed = set(self._environments())
-        return [
-            arm
-            for arm in arms_of(self._levers, self._thresholds, self._threads)
-            if arm.environment in allowed and not self._guarded(arm)
-        ]
+        distinct: dict[tuple[CellKey, ...], Arm] = {}
+        for arm in arms_of(self._levers, self._thresholds, self._threads):
+            if arm.environment in allowed and not self._guarded(arm):
+                distinct.setdefault(self._ways(arm), arm)
+        return list(distinct.values())
 
     def _guarded(self, arm: Arm) -> str | None:
-        """Why an arm may not be chosen, from what was observed of its environment; None if it may."""
+        """Why an arm may not be chosen, from what was observed of its environment; None if it may.
+
+        The default may always: it is what the others are compared with.
+        """
+        if arm == DEFAULT_ARM:
+            return None
         return self._inaccurate(arm) or self._too_large(arm.environment)
 
     def _inaccurate(self, arm: Arm) -> str | None:
@@ -330,6 +336,8 @@ class Screener:
 
     def _predictions(self) -> tuple[Prediction, ...]:
         """The predictions of all arms whose cells were all measured, falling by gain."""
+        if DEFAULT not in self._found.observations:
+            return ()
         default = self._milliseconds(DEFAULT_ARM)
         if default is None:
             return ()
@@ -337,53 +345,34 @@ class Screener:
         for arm in self._arms():
             times = self._milliseconds(arm)
             if times is not None:
-                found.append(Prediction(arm, math.log(self._mix(default) / self._mix(times)), times))
+                gain = math.log(self._cells.mix(default) / self._cells.mix(times))
+                found.append(Prediction(arm, gain, times))
         return tuple(sorted(found, key=lambda prediction: -prediction.gain))
 
     def _milliseconds(self, arm: Arm) -> tuple[float, ...] | None:
-        times = []
-        for index in range(len(self._plan.workload.cases)):
-            measured = self._cells.get((self._cell(arm, index), index))
-            if not measured:
-                return None
-            times.append(math.exp(fmean(map(math.log, measured))) / 1e6)
-        return tuple(times)
-
-    def _mix(self, times: Sequence[float]) -> float:
-        return math.fsum(c.weight * t for c, t in zip(self._plan.workload.cases, times, strict=True))
+        return self._cells.milliseconds(self._ways(arm))
 
     def _hopeless(self, threads: int) -> bool:
         """Whether a thread count lost clearly in the default environment, along the default's path."""
         default, fewer = self._milliseconds(DEFAULT_ARM), self._milliseconds(Arm(threads=threads))
         if default is None or fewer is None:
             return True
-        return math.log(self._mix(fewer) / self._mix(default)) > self._rules.hopeless
+        return math.log(self._cells.mix(fewer) / self._cells.mix(default)) > self._rules.hopeless
 
-    def _contenders(self) -> list[Arm]:
-        """The arms that may still turn out best; none if nothing was faster than the default."""
+    def _share_of_budget(self) -> float:
+        """Seconds that screening may use before it begins another pass."""
+        return self._rules.screening_share * self._rules.budget_seconds
+
+    def _contenders(self, done: int) -> list[Arm]:
+        """The arms that may still turn out best, after some passes.
+
+        None if nothing was faster than the default. None after the second pass if all of them share one
+        environment: the same processes then measured them, side by side.
+        """
         predictions = self._predictions()
         best = predictions[0].gain
         if best <= self._rules.nothing_gained:
             return []
-        return [
-            p.arm
-            for p in predictions[: self._rules.most_contenders]
-            if p.gain >= best - self._rules.contender_reach
-        ]
-
-    def _pair_variances(self) -> tuple[float, ...]:
-        """For each environment that was started twice, what its two processes say about a pair's variance.
-
-        The difference of two processes of one configuration has the variance of a pair's log ratio. It says
-        nothing about which configuration is faster, so looking at it costs no error rate.
-        """
-        variances = []
-        for environment in self._memory:
-            launches = [
-                self._cells.get((CellKey(environment, AS_STARTED), index), [])
-                for index in range(len(self._plan.workload.cases))
-            ]
-            if all(len(times) >= 2 for times in launches):
-                first, second = (self._mix([times[launch] for times in launches]) for launch in (0, 1))
-                variances.append(math.log(first / second) ** 2)
-        return tuple(variances)
+        reach = self._rules.contender_reach / math.sqrt(done)
+        found = [p.arm for p in predictions[: self._rules.most_contenders] if p.gain >= best - reach]
+        return found if done == 1 or len({arm.environment for arm in found}) > 1 else []

@@ -9,7 +9,7 @@ from graviton_agent.calibration.plan import make_plan
 from graviton_agent.calibration.pool import WorkerPool
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import DEFAULT, Configuration, TrialError, TrialSpec
-from graviton_agent.errors import AgentError, ResourceError
+from graviton_agent.errors import AgentError, ResourceError, StateError
 from graviton_agent.host import Host
 from graviton_agent.record import OperatorTable, Record, keep_record, make_partial_record, make_record
 from graviton_agent.settings.threads import Threads
@@ -80,17 +80,26 @@ def run_session(
             chosen = Configuration.of(found.decision.environment)
             tables = profile(pool, chosen, narrate) if request.operators else ()
         except TrialError as error:
-            reason = f"the default configuration can't be run: {error.reason}"
-            keep_record(make_partial_record(*facts, seed=request.seed, reason=reason, journal=journal))
+            reason = f"{error.configuration} can't be run: {error.reason}"
+            _keep(make_partial_record(*facts, seed=request.seed, reason=reason, journal=journal), narrate)
             raise AgentError(
                 reason, hint=f"try the interpreter by hand: {torch.interpreter} -c 'import torch'"
             ) from error
         except BaseException:
-            keep_record(make_partial_record(*facts, seed=request.seed, reason="interrupted", journal=journal))
+            partial = make_partial_record(*facts, seed=request.seed, reason="interrupted", journal=journal)
+            _keep(partial, narrate)
             raise
     record = make_record(*facts, seed=request.seed, found=found, journal=journal, operators=tables)
-    keep_record(record)
+    _keep(record, narrate)
     return record
+
+
+def _keep(record: Record, narrate: Narrator) -> None:
+    """Keeps a record. A full disk is told, but takes nothing away from who waits for the result."""
+    try:
+        keep_record(record)
+    except StateError as error:
+        narrate(f"the record is not kept: {error.message}")
 
 
 def needed_memory(workload: Workload) -> int:

@@ -75,8 +75,14 @@ def t_quantile(probability: float, degrees_of_freedom: float) -> float:
 
 def t_distribution(value: float, degrees_of_freedom: float) -> float:
     """The probability that Student's t is below a value."""
-    x = degrees_of_freedom / (degrees_of_freedom + value * value)
-    tail = 0.5 * _incomplete_beta(degrees_of_freedom / 2.0, 0.5, x)
+    square = value * value
+    if square < degrees_of_freedom:
+        # Near the middle the tail is one minus nearly nothing: what lies between the middle and it is exact.
+        between = _incomplete_beta(0.5, degrees_of_freedom / 2.0, square / (degrees_of_freedom + square))
+        return 0.5 + math.copysign(between / 2.0, value)
+    tail = 0.5 * _incomplete_beta(
+        degrees_of_freedom / 2.0, 0.5, degrees_of_freedom / (degrees_of_freedom + square)
+    )
     return 1.0 - tail if value > 0 else tail
 
 

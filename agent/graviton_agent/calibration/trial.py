@@ -74,7 +74,7 @@ class Block:
     elapsed_ns: int
     """Wall time of the whole block, from time.perf_counter_ns; of the slowest process in a group."""
     calls_ns: tuple[int, ...]
-    """Wall time of each forward pass."""
+    """Wall time of each forward pass; in a group those of all its processes."""
     canary_ns: int
     """Wall time of a fixed product on the same threads, run just before the block."""
     steal: float = 0.0
@@ -111,7 +111,7 @@ class ProductObservation:
     stable: bool
     """Whether a second run gave the same bits."""
     error: float
-    """Relative norm of the difference from float64."""
+    """Relative norm of the difference from float64, on a sample of rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,6 @@ class CaseObservation:
     products: tuple[ProductObservation, ...]
     digest: str
     """Of the whole network's output bits."""
-    blas_digest: str
-    """The same with oneDNN switched off."""
     error: float
     """Norm of (output - float64 output) over the norm of the float64 output minus its mean."""
     worst_row_error: float
@@ -151,6 +149,7 @@ class Observation:
     threads: int
     """torch.get_num_threads() as started."""
     memory: Memory
+    """After every case has run, and before what only the observation needs."""
 
     @property
     def flag_alive(self) -> bool:

@@ -109,9 +109,11 @@ def calibrate(
         narrate("asking the interpreter about its torch")
         torch = probe(str(python or sys.executable), markers())
         record = run_session(request, host, torch, dict(os.environ), narrate)
-    if output is not None:
-        write_atomically(output, record.to_json().encode() + b"\n")
-    typer.echo(record.to_json() if as_json else render(record))
+    try:
+        if output is not None:
+            write_atomically(output, record.to_json().encode() + b"\n")
+    finally:
+        typer.echo(record.to_json() if as_json else render(record))
 
 
 def _rules(budget: float, min_cosine: float, memory_margin: str | None) -> "Rules":

@@ -51,12 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", None, ExitCode.INTERRUPTED)
     except Terminated:
         return _fail("terminated", None, ExitCode.TERMINATED)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is wrong, and nobody is left to tell.
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output went away (`| head`), which typer turns into an exit: it has no other here.
+        # Nothing is wrong, and nobody is left to tell.
         sys.stdout = None
         return ExitCode.OK
     except OSError as error:
         return _fail(_describe(error), None, ExitCode.FAILED)
+    if result == ExitCode.INTERRUPTED:
+        # Newer versions of typer turn KeyboardInterrupt into this code, and say nothing.
+        return _fail("interrupted", None, ExitCode.INTERRUPTED)
     return result if isinstance(result, int) else ExitCode.OK
 
 

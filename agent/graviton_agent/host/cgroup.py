@@ -34,7 +34,7 @@ class Limits(NamedTuple):
 def own_cgroups(root: Root) -> dict[str, str]:
     """This process's group for every controller of version 1, and under "" its group of version 2."""
     groups: dict[str, str] = {}
-    for line in (root.read_text("proc/self/cgroup") or "").splitlines():
+    for line in (root.read_text("proc/self/cgroup") or "").split("\n"):
         _, _, rest = line.partition(":")
         controllers, colon, path = rest.partition(":")
         if colon:

@@ -4,6 +4,7 @@ The values in sysfs are readable by everyone, the raw table by root only, and co
 [torvalds/linux drivers/firmware/dmi-id.c, moby PR 27314].
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ _SMALLEST = 4
 """Bytes of a structure's header: type, length and handle."""
 _VERSION, _PART_NUMBER = 0x10, 0x22
 """Offsets in a processor structure of the numbers of these strings."""
+
+_MOST_NAMES = 64
+"""Names that are read: no machine has as many processors."""
 
 _NOT_FILLED_IN = frozenset({
     "", "0", "n/a", "na", "none", "not applicable", "not available", "not specified", "default string",
@@ -57,7 +61,7 @@ def parse_processors(table: bytes) -> tuple[str, ...]:
     Any bytes will do: a structure that is cut short ends the table [SMBIOS 3.x, 6.1.2 and 7.5].
     """
     names = (_string(structure, at) for structure in _processors(table) for at in (_VERSION, _PART_NUMBER))
-    return tuple(dict.fromkeys(name for name in names if name is not None))
+    return tuple(dict.fromkeys(itertools.islice((name for name in names if name is not None), _MOST_NAMES)))
 
 
 def _processors(table: bytes) -> Iterator[_Structure]:

@@ -215,7 +215,7 @@ def _product_says(facts: Facts) -> str:
 
 def _smbios_says(facts: Facts) -> str:
     if not facts.dmi.processors:
-        return "absent, or readable by root alone"
+        return "absent, or for root alone"
     named = ", ".join(f"Graviton{generation}" for generation in sorted(facts.smbios_generations))
     return f"the processor is {named}" if named else "names no Graviton"
 

@@ -62,7 +62,7 @@ class Host:
     vcpus: int | None
     """How many CPUs are online."""
     usable_cpus: tuple[int, ...]
-    """The CPUs that this process may run on; in another machine's tree those that are online there."""
+    """The CPUs that this process may run on; in another machine's tree those online and in the cpuset."""
     cpu_quota: float | None
     """CPUs' worth of time that the control group may use; None without a limit."""
     threads_per_core: int | None
@@ -141,5 +141,7 @@ def _read_board(root: Root) -> str | None:
 
 def _usable_cpus(root: Root, online: tuple[int, ...], limits: Limits) -> tuple[int, ...]:
     """The CPUs that this process may run on; in another machine's tree those that its control group may."""
-    cpus = set(os.sched_getaffinity(0)) if root.is_this_machine else set(online)
-    return tuple(sorted(cpus if limits.cpus is None else cpus & set(limits.cpus)))
+    if root.is_this_machine:
+        # The kernel keeps a process's affinity within its cpuset.
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return online if limits.cpus is None else tuple(cpu for cpu in online if cpu in set(limits.cpus))

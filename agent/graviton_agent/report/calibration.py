@@ -94,14 +94,15 @@ def _verdict(record: Record) -> str:
 
 def operator_table(found: OperatorTable, rows: int = 10) -> str:
     """The costliest operators of one batch under one configuration."""
-    total = sum(row.self_ns for row in found.rows)
+    total = sum(row.self_ns for row in found.rows) or 1
     words = " ".join(f"{name}={value}" for name, value in found.environment.items()) or "default"
     body = [
-        [row.name, f"{row.self_ns / total:.1%}", f"{row.self_ns / 1e6:.1f} ms", str(row.calls)]
+        [row.name, f"{100 * row.self_ns / total:.1f} %", f"{row.self_ns / 1e6:.1f} ms", str(row.calls)]
         for row in found.rows[:rows]
     ]
     header = ["operator", "share", "self CPU time", "calls"]
-    return f"  batch {found.batch}, {words}\n" + table(header, body, right=frozenset({1, 2, 3}))
+    title = paragraph(f"batch {found.batch}, {words}", indent="  ")
+    return f"{title}\n" + table(header, body, right=frozenset({1, 2, 3}))
 
 
 def _what_follows(record: Record) -> str:

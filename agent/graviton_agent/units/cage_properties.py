@@ -169,4 +169,7 @@ def _is_set(name: str, value: Any) -> bool:
     if name in {"SystemCallFilter", "RestrictAddressFamilies"}:
         # Whether the list allows, and the list: an empty one that allows nothing is a restriction too.
         return any(value)
+    if name == "RestrictNamespaces" or name.startswith("Limit"):
+        # 0 allows no namespace at all; a soft limit without its hard one would lower that too.
+        return True
     return value not in (False, 0, "", b"", INFINITY) and value != []

@@ -33,9 +33,9 @@ class Process:
 def read_process(pid: int, root: Root, *, settle_seconds: float = SETTLE_SECONDS) -> Process | None:
     """Reads a process's environment; None if it has ended, or did not become the unit's in time.
 
-    Just after a start the process still is systemd's, which then becomes the unit's program: the environment
-    read in that moment is systemd's own. So it is read once the program is another, and taken only if the
-    process stayed the same meanwhile.
+    Just after a start the process still is systemd's, which then becomes the unit's program: what is read in
+    that moment is systemd's own environment, and a little later none at all. So it is read once the program
+    is another, and taken only if the process stayed the same meanwhile.
     """
     deadline = time.monotonic() + settle_seconds
     while True:
@@ -44,9 +44,12 @@ def read_process(pid: int, root: Root, *, settle_seconds: float = SETTLE_SECONDS
         if started is None or program is None or raw is None:
             return None
         same = (started, program) == (_start_time(pid, root), _program(pid, root))
-        if same and program not in EXECUTORS:
+        is_late = time.monotonic() >= deadline
+        # The kernel shows no environment until the new program is set up [fs/proc/base.c, environ_read]; one
+        # that stays empty is really so.
+        if same and program not in EXECUTORS and (raw or is_late):
             return Process(pid, started, parse_environment_block(raw))
-        if time.monotonic() >= deadline:
+        if is_late:
             return None
         time.sleep(POLL_SECONDS)
 

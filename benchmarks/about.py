@@ -1,0 +1,39 @@
+"""Where and with what a benchmark was measured: what every result file begins with."""
+
+import datetime as dt
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+from graviton_agent import __version__
+from graviton_agent.root import Root
+
+SOURCES = Path(__file__).parent.parent / "agent" / "graviton_agent" / "calibration"
+
+
+def about() -> dict[str, str]:
+    """Date, versions and machine."""
+    return {
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        "graviton-agent": __version__,
+        "calibration code": code(),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {processor()}",
+        "kernel": f"{platform.system()} {platform.release()}",
+    }
+
+
+def processor() -> str:
+    """The processor as the kernel names it; Arm kernels give no name."""
+    text = Root().read_text("proc/cpuinfo", limit=1 << 20) or ""
+    names = (line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name"))
+    return next(names, "unknown processor")
+
+
+def code() -> str:
+    """A short hash of the calibration's sources: results of different sources don't mix unseen."""
+    found = hashlib.blake2b(digest_size=4)
+    for file in sorted(SOURCES.glob("*.py")):
+        found.update(file.read_bytes())
+    return found.hexdigest()

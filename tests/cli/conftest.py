@@ -1,0 +1,45 @@
+"""Fixtures of the tests that run commands."""
+
+import signal
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from graviton_agent import lock
+from graviton_agent.cli.main import main
+from tests.cli.command import Command, Result
+
+
+@pytest.fixture(autouse=True)
+def _keep_signal_handlers() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def own_lock(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A lock of the test's own: a calibration that runs on this host is none of its business."""
+    address = f"\0graviton-agent-test/{uuid.uuid4().hex}"
+    monkeypatch.setattr(lock, "only_calibration", partial(lock.only_calibration, address=address))
+    return address
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], own_lock: str
+) -> Command:
+    """Runs `graviton-agent ARGUMENTS`."""
+    assert own_lock
+    state = tmp_path / "state"
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+
+    def run(*arguments: str | Path) -> Result:
+        code = main([str(argument) for argument in arguments])
+        written = capsys.readouterr()
+        return Result(code, written.out, written.err, state)
+
+    return run
