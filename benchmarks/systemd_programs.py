@@ -1,10 +1,8 @@
 """How long PID 1 waits for the generator, and a managed unit's start for the check.
 
-    python benchmarks/systemd_programs.py [--units 200] [--runs 40] [--python /usr/bin/python3]
-
-A root in a temporary folder gets as many managed units, each with a unit file and a section of the configuration,
-and unit files of others besides, as a server has; the programs are installed there with their byte code, as the
-packages install them. Nothing of this machine is touched.
+A root in a temporary folder gets as many managed units, each with a unit file and a section of the
+configuration, and unit files of others besides, as a server has; the programs are installed there with their
+byte code, as the packages install them. Nothing of this machine is touched.
 """
 
 import argparse
@@ -28,6 +26,8 @@ from graviton_agent.units.identity import HOST_FACTS, PROCESS_FACTS, Observer, o
 SOURCE = Path(__file__).parent.parent
 OTHER_UNITS = 300
 CHECKED = "serve-0.service"
+TMPFS = "/dev/shm"  # noqa: S108 - the folder in it has a name that nobody can guess
+"""As systemd's generators write to /run, which is a tmpfs."""
 
 SECTION = """
 [units."serve-{number}.service"]
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=200)
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--python", default="/usr/bin/python3")
-    parser.add_argument("--folder", default="/dev/shm", help="generators write to /run, which is a tmpfs")
+    parser.add_argument("--folder", default=TMPFS, help="where to make all that (default: %(default)s)")
     given = parser.parse_args()
     python = [given.python, "-ISE"]
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:

@@ -138,7 +138,8 @@ def test_reading_it_takes_neither_pydantic_nor_typer(tree: Tree) -> None:
     code = (
         "import sys; from pathlib import Path; "
         "from graviton_agent.configuration.compiled import read_compiled; "
-        f"print(len(read_compiled(Path({str(path)!r})).units), {{'pydantic', 'typer', 'rich'}} & {{*sys.modules}})"
+        f"units = read_compiled(Path({str(path)!r})).units; "
+        "print(len(units), {'pydantic', 'typer', 'rich'} & {*sys.modules})"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code],

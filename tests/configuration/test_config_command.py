@@ -94,7 +94,10 @@ def test_show_says_why_a_unit_is_not_managed(tree: Tree, capsys: pytest.CaptureF
     [
         (
             "lln.service",
-            "graviton-agent: lln.service has no section in the configuration\nhint: did you mean llm.service?\n",
+            (
+                "graviton-agent: lln.service has no section in the configuration\n"
+                "hint: did you mean llm.service?\n"
+            ),
         ),
         ("llm", "graviton-agent: 'llm' doesn't end in .service\nhint: write llm.service\n"),
     ],

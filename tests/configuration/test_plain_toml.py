@@ -14,24 +14,27 @@ SHIPPED = Path(__file__).parents[2] / "etc/graviton-agent.toml"
 HEADERS = st.sampled_from(
     [
         '[units."a.service"]', "[units.'a.service']", '[units."a.service".pin]', "[units.'a\\x2d.service']",
-        '[units."a\\u002eservice"]', "[defaults]", "[defaults.pin]", "[quiet]", "[units]", "[unheard]", "[[units]]",
-        "[ defaults ]", "[defaults] # ]", '[units."a.service"] # [x]', '[units."b".c]', '["units"."a.service"]',
-        "[units.a]", '[units.""]', '[units."a]b"]', "[units.'a\"b']", "[units.'a'.b.'c']",
+        '[units."a\\u002eservice"]', "[defaults]", "[defaults.pin]", "[quiet]", "[units]", "[unheard]",
+        "[[units]]", "[ defaults ]", "[defaults] # ]", '[units."a.service"] # [x]', '[units."b".c]',
+        '["units"."a.service"]', "[units.a]", '[units.""]', '[units."a]b"]', "[units.'a\"b']",
+        "[units.'a'.b.'c']",
     ]
 )  # fmt: skip
 KEYS = st.sampled_from(
     [
         "enabled", "check", "calibrate", "threads", '"check"', "'check'", "pin.A", 'pin."A B"', "pin . check",
-        "units", "defaults", "defaults.check", 'units."a.service".check', "check.a", "a-b", "1", "quiet.check",
-        '"check".a', "pin.check",
+        "units", "defaults", "defaults.check", 'units."a.service".check', "check.a", "a-b", "1",
+        "quiet.check", '"check".a', "pin.check",
     ]
 )  # fmt: skip
 VALUES = st.sampled_from(
     [
-        "true", "false", "true # false", "false#", '"manual"', "'manual'", '"a # b" # c', '"a\\"b"', '"\\u0061"', "1", "1.5",
-        "1979-05-27", "[]", "[1, 2]", "[1, 2] # ]", "[\n1,\n2]", "[ # ]\n1]", '["]", []\n, [1]]', '["[",\n"]"]', "[[1],\n[2]]",
-        '"""a"""', '"""\n[defaults]\ncheck = false\n"""', "'''\n'''", "{ check = false }", "{}", '{ a = [\n1] }', '{ a = "}" }',
-        '{ "a.service" = { check = false } }', '"[defaults]"', '""', "''", '"\\\\"', "'\\'", "[ '''\n''' ]", '"x"   ',
+        "true", "false", "true # false", "false#", '"manual"', "'manual'", '"a # b" # c', '"a\\"b"',
+        '"\\u0061"', "1", "1.5", "1979-05-27", "[]", "[1, 2]", "[1, 2] # ]", "[\n1,\n2]",
+        "[ # ]\n1]", '["]", []\n, [1]]',
+        '["[",\n"]"]', "[[1],\n[2]]", '"""a"""', '"""\n[defaults]\ncheck = false\n"""', "'''\n'''",
+        "{ check = false }", "{}", "{ a = [\n1] }", '{ a = "}" }', '{ "a.service" = { check = false } }',
+        '"[defaults]"', '""', "''", '"\\\\"', "'\\'", "[ '''\n''' ]", '"x"   ',
     ]
 )  # fmt: skip
 LINES = st.one_of(

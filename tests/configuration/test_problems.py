@@ -34,7 +34,10 @@ LLM = 'units."llm.service"'
         ("check = 'yes'", "check: 'yes' is neither true nor false; write true, without quotes"),
         (
             "threads = '4'",
-            "threads: '4' is no such number; write a whole number from 1 to 1024, without quotes, or \"auto\"",
+            (
+                "threads: '4' is no such number; "
+                'write a whole number from 1 to 1024, without quotes, or "auto"'
+            ),
         ),
         (
             "processes = 0",

@@ -1,4 +1,4 @@
-"""The generator's drop-ins and the check in a booted systemd: what reaches a unit's process, and what doesn't."""
+"""The generator's drop-ins and the check in a booted systemd: what reaches a unit's process."""
 
 import shlex
 from collections.abc import Iterator
@@ -29,7 +29,11 @@ ExecStart=true
 [Install]
 WantedBy=multi-user.target
 """
-TELL = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=sh -c 'cat /proc/self/environ > \"/run/told/%n\"'\n"
+TELL = """[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=sh -c 'cat /proc/self/environ > "/run/told/%n"'
+"""
 CAGED = (
     "User=nobody\nNoNewPrivileges=yes\nProtectSystem=strict\nReadWritePaths=/run/told\nPrivateTmp=yes\n"
     "CapabilityBoundingSet=\nMemoryDenyWriteExecute=yes\nSystemCallFilter=@system-service\nPrivateNetwork=yes\n"

@@ -1,8 +1,8 @@
 """Reads the few options that the generator needs from a file of plain TOML, without tomllib.
 
-PID 1 waits for the generator, and importing tomllib and parsing with it take longer than all the rest. Plain is a
-file in which every statement is one line; of any other file nothing is read here, and tomllib must. What is no
-TOML may be read as if it were: a drop-in more or less does no harm.
+PID 1 waits for the generator, and importing tomllib and parsing with it take longer than all the rest. Plain
+is a file in which every statement is one line; of any other file nothing is read here, and tomllib must. What
+is no TOML may be read as if it were: a drop-in more or less does no harm.
 """
 
 WANTED = ("enabled", "check", "calibrate")
@@ -17,25 +17,17 @@ def read_plain(text: str) -> Read | None:
     """What a file says; None if it isn't plain."""
     if '"""' in text or "'''" in text or "\r" in text:
         return None
-    host: Options = {}
-    defaults: Options = {}
-    units: dict[str, Options] = {}
-    table = host
+    read: Read = {}, {}, {}
+    table = read[0]
     for raw in text.split("\n"):
         line = raw.strip(" \t")
         if not line or line[0] == "#":
             continue
         if line[0] == "[":
-            header = line[1:-1] if line[-1] == "]" else ""
-            unit = _unit_of(header.removesuffix(".pin"))
-            if unit is not None:
-                table = units.setdefault(unit, {})
-            elif header == "defaults":
-                table = defaults
-            elif header not in {"quiet", "defaults.pin"}:
+            found = _table(line, read)
+            if found is None:
                 return None
-            if header == "quiet" or header.endswith(".pin"):
-                table = {}
+            table = found
         else:
             key, _, value = line.partition("=")
             key, value = key.rstrip(" \t"), value.lstrip(" \t")
@@ -43,7 +35,21 @@ def read_plain(text: str) -> Read | None:
                 return None
             if key in WANTED:
                 table[key] = _value(value)
-    return host, defaults, units
+    return read
+
+
+def _table(line: str, read: Read) -> Options | None:
+    """The table that a header begins, and in which options are kept or forgotten; None if it isn't plain."""
+    _, defaults, units = read
+    header = line[1:-1] if line[-1] == "]" else ""
+    unit = _unit_of(header.removesuffix(".pin"))
+    if unit is not None:
+        # The table of its pinned variables makes the unit's too.
+        table = units.setdefault(unit, {})
+        return {} if header.endswith(".pin") else table
+    if header == "defaults":
+        return defaults
+    return {} if header in {"quiet", "defaults.pin"} else None
 
 
 def _unit_of(header: str) -> str | None:
