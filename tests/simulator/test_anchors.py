@@ -14,7 +14,8 @@ SEEDS = range(6)
 def test_small_batches_go_to_blas(batch: str) -> None:
     for seed in SEEDS:
         chosen = graviton_agent(tutorial_scenario("typical", batch, seed)).environment
-        assert set(chosen) == {"TORCH_MKLDNN_MATMUL_MIN_DIM"}
+        # Huge pages may stand beside it: the surface lets them gain a little here, too.
+        assert chosen.keys() - HUGE == {"TORCH_MKLDNN_MATMUL_MIN_DIM"}
         assert int(chosen["TORCH_MKLDNN_MATMUL_MIN_DIM"]) >= int(batch)
 
 
@@ -38,4 +39,4 @@ def test_where_the_tutorial_is_silent_the_choice_is_within_2_percent_of_the_best
 
 def test_the_tutorials_threshold_is_worse_between_its_batches() -> None:
     scenario = tutorial_scenario("quiet", "96", 0)
-    assert tutorial_advice(scenario).regret > 0.1 > graviton_agent(scenario).regret
+    assert tutorial_advice(scenario).regret > 0.05 > graviton_agent(scenario).regret

@@ -176,7 +176,7 @@ class Confirmer:
             try:
                 pair, seen = self._pair(candidate, observe=observation is None)
             except OutOfTimeError:
-                ended = Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
+                ended = Verdict.OUT_OF_TIME, _out_of_time(len(pairs), dropped)
                 break
             except TrialError as error:
                 if error.configuration == DEFAULT:
@@ -218,7 +218,7 @@ class Confirmer:
         ):
             return Verdict.TOO_NOISY, f"{dropped} of {len(pairs) + dropped} pairs were disturbed"
         if affordable <= len(pairs):
-            return Verdict.OUT_OF_TIME, f"the budget was used up after {len(pairs)} pairs"
+            return Verdict.OUT_OF_TIME, _out_of_time(len(pairs), dropped)
         return None
 
     def _pair(self, candidate: Configuration, *, observe: bool) -> tuple[Pair, Observation | None]:
@@ -287,6 +287,12 @@ class Confirmer:
                 if default <= case.latency_bound_ms < candidate:
                     return f"batch {case.batch} takes {candidate:.1f} ms, above its bound"
         return None
+
+
+def _out_of_time(pairs: int, dropped: int) -> str:
+    """The reason of a confirmation that the budget ended."""
+    disturbed = f", and {dropped} more were disturbed" if dropped else ""
+    return f"the budget was used up after {pairs} pairs{disturbed}"
 
 
 def _default_calls(case: CasePair) -> tuple[int, ...]:

@@ -31,8 +31,10 @@ class Canaries:
             canary = math.log(block.canary_ns)
             off = off or (len(seen) >= 4 and abs(canary - median(seen)) > self._rules.canary_tolerance)
             seen.append(canary)
-        if max((block.steal for _, block in blocks), default=0.0) > self._rules.steal_tolerance:
+        # Over the whole round: in a single short block one tick of the kernel's clock is some percent.
+        elapsed = sum(block.elapsed_ns for _, block in blocks)
+        if sum(b.steal * b.elapsed_ns for _, b in blocks) > self._rules.steal_tolerance * elapsed:
             return "CPU time was stolen by the hypervisor"
-        if max((block.foreign for _, block in blocks), default=0.0) > self._rules.foreign_tolerance:
+        if sum(b.foreign * b.elapsed_ns for _, b in blocks) > self._rules.foreign_tolerance * elapsed:
             return "other processes used the CPUs"
         return "the canary was off" if off else None
