@@ -3,7 +3,7 @@
 import ast
 import sys
 
-from graviton_agent.calibration.process import WORKER
+from graviton_agent.calibration.launcher import WORKER
 
 SOURCE = WORKER.read_text()
 

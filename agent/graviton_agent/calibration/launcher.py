@@ -6,8 +6,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Protocol, cast
 
+WORKER = Path(__file__).with_name("worker.py")
 POLL_SECONDS = 0.002
 
 

@@ -8,13 +8,11 @@ import selectors
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
-from graviton_agent.calibration.launcher import Child, Launcher
+from graviton_agent.calibration.launcher import WORKER, Child, Launcher
 from graviton_agent.calibration.protocol import Answer, FailureAnswer, ProtocolError, parse
 
-WORKER = Path(__file__).with_name("worker.py")
 GREETING_LINE = re.compile(rb"^graviton-agent worker ([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})\n", re.MULTILINE)
 LINE_LIMIT = 8 << 20
 """Bytes of one answer; a block of 100,000 calls is the longest."""

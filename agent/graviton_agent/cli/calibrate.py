@@ -83,6 +83,7 @@ def calibrate(
     from graviton_agent.cli.progress import progress
     from graviton_agent.host import read_host
     from graviton_agent.lock import only_calibration
+    from graviton_agent.quantities import parse_size
     from graviton_agent.report.calibration import render
     from graviton_agent.root import Root
     from graviton_agent.settings.catalogue import markers
@@ -95,7 +96,7 @@ def calibrate(
         only=_names(settings),
         forbidden=_names(forbid) or frozenset(),
         threads=threads,
-        memory_limit=None if memory_limit is None else _size(memory_limit),
+        memory_limit=None if memory_limit is None else parse_size(memory_limit),
         operators=operators,
         seed=random.SystemRandom().getrandbits(32) if seed is None else seed,
     )
@@ -122,6 +123,7 @@ def _rules(budget: float, min_cosine: float, memory_margin: str | None) -> "Rule
 
     from graviton_agent.calibration.rules import Rules
     from graviton_agent.errors import UsageError
+    from graviton_agent.quantities import parse_percent, parse_size
 
     for option, number in (("--budget", budget), ("--min-cosine", min_cosine)):
         # Every comparison with nan is false, so that it passes for being within bounds.
@@ -134,8 +136,8 @@ def _rules(budget: float, min_cosine: float, memory_margin: str | None) -> "Rule
     if memory_margin is None:
         return rules
     if memory_margin.endswith("%"):
-        return replace(rules, memory_margin_bytes=0, memory_margin_share=_percent(memory_margin))
-    return replace(rules, memory_margin_bytes=_size(memory_margin), memory_margin_share=0.0)
+        return replace(rules, memory_margin_bytes=0, memory_margin_share=parse_percent(memory_margin))
+    return replace(rules, memory_margin_bytes=parse_size(memory_margin), memory_margin_share=0.0)
 
 
 def _names(text: str | None) -> frozenset[str] | None:
@@ -145,24 +147,3 @@ def _names(text: str | None) -> frozenset[str] | None:
     if text is None:
         return None
     return frozenset(setting_named(name.strip()).name for name in text.split(","))
-
-
-def _percent(text: str) -> float:
-    from graviton_agent.errors import UsageError
-
-    number = text[:-1]
-    if not (number.isascii() and number.isdecimal()) or len(number) > 4:
-        raise UsageError(f"{text!r} is no share", hint="write a whole number of percent: 10%")
-    return int(number) / 100
-
-
-def _size(text: str) -> int:
-    """Bytes, with K, M or G for powers of 1024."""
-    from graviton_agent.errors import UsageError
-
-    units = {"K": 1024, "M": 1024**2, "G": 1024**3}
-    unit = units.get(text[-1:].upper(), 1)
-    number = text if unit == 1 else text[:-1]
-    if not (number.isascii() and number.isdecimal()) or len(number) > 15:
-        raise UsageError(f"{text!r} is no size", hint="write bytes, or 64M, or 4G")
-    return int(number) * unit

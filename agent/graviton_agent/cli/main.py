@@ -13,6 +13,7 @@ import typer
 
 from graviton_agent import __version__
 from graviton_agent.cli.calibrate import calibrate
+from graviton_agent.cli.config import config
 from graviton_agent.cli.detect import detect
 from graviton_agent.cli.settings import settings
 from graviton_agent.errors import AgentError, ExitCode
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command("detect")(detect)
 app.command("settings")(settings)
 app.command("calibrate")(calibrate)
+app.add_typer(config)
 
 
 class Terminated(BaseException):

@@ -1,0 +1,15 @@
+"""Where the agent's own files stand on a host, as its packages and units put them there."""
+
+SERVICE = "graviton-agent.service"
+GATE = "graviton-agent-calibrate@.service"
+"""Waits for a unit's calibration; the instance is the unit's name as it is, which needs no escape there."""
+
+FOLDER = "graviton-agent"
+"""The name of the agent's folder in each of the folders below."""
+CONFIGURATION_BASES = ("/etc", "/run", "/usr/local/lib", "/usr/lib")
+"""Where configuration is looked for; earlier ones win [systemd man/standard-conf.xml]."""
+ENVIRONMENT = "/run/graviton-agent/environment"
+"""The folder of the environment files, which the daemon alone writes."""
+CHECK = "/usr/lib/graviton-agent/systemd/graviton-agent-check"
+"""The program that withdraws a stale environment file. /usr/lib/graviton-agent holds the folders `agent` and
+`systemd` side by side, as the source tree does, so that the programs find their modules in both."""

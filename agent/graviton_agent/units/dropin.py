@@ -1,0 +1,50 @@
+"""The drop-in that a managed unit gets. Standard library alone: the generator imports this."""
+
+from graviton_agent.installed import CHECK, ENVIRONMENT, GATE, SERVICE
+from graviton_agent.units.names import environment_file_name, is_template, template_of
+
+NAME = "50-graviton-agent.conf"
+"""Above what vendors ship (10-40), below what administrators add (60-90) [systemd man/standard-conf.xml]."""
+
+
+def folder_of(unit: str) -> str:
+    """The name of the folder that the drop-in goes to."""
+    return f"{unit}.d"
+
+
+def render(unit: str, *, ordered: bool, gate: bool, check: bool) -> str:
+    """The text of a unit's drop-in.
+
+    An instance's drop-in hides its template's, which has the same name, so it says all that the other says.
+
+    Args:
+        unit: its name, or its template's.
+        ordered: whether it may wait for the agent; if not, it gets its environment file and nothing else.
+        gate: whether it waits for its calibration.
+        check: whether a stale environment file is withdrawn just before the start.
+    """
+    lines = ["# Made by graviton-agent's generator: `graviton-agent config show` says from what."]
+    if ordered:
+        # Specifiers stand for the unit's name, unescaped, so that a template's drop-in serves each instance.
+        waits_for = [SERVICE, *([GATE.replace("@", "@%n")] if gate else [])]
+        lines += ["[Unit]", f"Wants={' '.join(waits_for)}", f"After={' '.join(waits_for)}", ""]
+    lines.append("[Service]")
+    lines += [f"EnvironmentFile=-{ENVIRONMENT}/{name}" for name in _environment_files(unit)]
+    if ordered and check:
+        # "-": the unit starts whatever becomes of the check. "+": as root, for the unit's own user may not
+        # remove the file.
+        lines.append(f"ExecStartPre=-+{CHECK} %n")
+    return "\n".join(lines) + "\n"
+
+
+def _environment_files(unit: str) -> list[str]:
+    r"""The unit's environment files in the order in which they are read; the last one wins.
+
+    systemd expands the path as a pattern, in which "\x2d" means "x2d"; a doubled backslash means itself. In a
+    template's drop-in "%n" can't be doubled: an instance with a backslash in its name, and no section of its
+    own in the configuration, gets its template's variables alone.
+    """
+    template = unit if is_template(unit) else template_of(unit)
+    names = [template] if template else []
+    names.append("%n" if is_template(unit) else unit)
+    return [environment_file_name(name).replace("\\", "\\\\") for name in names]

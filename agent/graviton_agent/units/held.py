@@ -1,0 +1,138 @@
+"""Which variables a unit gets from elsewhere: the operator's, which the agent keeps and never writes.
+
+This follows systemd's own order [systemd.exec(5), "Environment Variables in Spawned Processes"] without
+starting anything, so that it serves fifty units at once. The truth for a calibration is what a process in the
+unit's cage says it was given (`Cage.environment`); a test holds the two against each other.
+"""
+
+import glob
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from graviton_agent.calibration.environment import aliases
+from graviton_agent.installed import ENVIRONMENT
+from graviton_agent.root import MIB, Root
+from graviton_agent.units.assignments import parse_assignments, parse_environment_block
+from graviton_agent.units.unit import Unit
+
+LARGEST_FILE = MIB
+PAM_FILES = ("etc/environment", "etc/default/locale")
+"""What pam_env reads as plain assignments: by default the first, in Debian's configuration both."""
+PAM_CONFIGURATION = "etc/security/pam_env.conf"
+
+
+@dataclass(frozen=True)
+class Held:
+    """One variable that somebody else has decided on."""
+
+    name: str
+    value: str | None
+    """None where it is held unset."""
+    source: str
+    """Where it comes from, for people: "Environment=", "/etc/default/llm", "UnsetEnvironment=", ..."""
+    is_known: bool = True
+    """Whether the value is known; if not, only the started process would tell."""
+
+    def explains(self, actual: str | None) -> bool:
+        """Whether a process that was started now might have this."""
+        return not self.is_known or self.value == actual
+
+
+@dataclass(frozen=True)
+class UnitEnvironment:
+    """What a unit's process gets from all sides but from the agent."""
+
+    variables: Mapping[str, Held] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The variables that are set, as the process sees them."""
+        return {held.name: held.value for held in self.variables.values() if held.value is not None}
+
+    def of(self, name: str) -> Held | None:
+        """Who holds a variable, by its own name or by another that torch reads too; None if nobody."""
+        for known in (name, *aliases(name)):
+            if known in self.variables:
+                return self.variables[known]
+        return None
+
+    def overlaid(
+        self, values: Mapping[str, str | None], source: str, *, is_known: bool = True
+    ) -> "UnitEnvironment":
+        """The same with variables set, or unset where the value is None, by a later source."""
+        later = {name: Held(name, value, source, is_known) for name, value in values.items()}
+        return replace(self, variables={**self.variables, **later})
+
+
+def unit_environment(unit: Unit, manager: Mapping[str, str], root: Root) -> UnitEnvironment:
+    """What the unit's process would get if it were started now, without the agent's files.
+
+    Args:
+        unit: the service.
+        manager: the variables that PID 1 gives to every service.
+        root: where the unit's files are found.
+    """
+    result = UnitEnvironment().overlaid(dict(manager), "the service manager's environment")
+    if unit.search_path:
+        result = result.overlaid({"PATH": ":".join(unit.search_path)}, "ExecSearchPath=")
+    if unit.pass_environment:
+        own = parse_environment_block(root.read_bytes("proc/1/environ", limit=LARGEST_FILE) or b"")
+        passed = {name: own[name] for name in unit.pass_environment if name in own}
+        result = result.overlaid(passed, "PassEnvironment=")
+    result = result.overlaid(dict(unit.environment), "Environment=")
+    for source in unit.environment_files:
+        for path in _expand(source.pattern, root):
+            result = result.overlaid(read_environment_file(path, root), path)
+    if unit.pam_name:
+        result = _with_pam(result, root)
+    return _without(result, unit.unset_environment)
+
+
+def is_ours(pattern: str) -> bool:
+    """Whether a unit's environment file is one that the agent writes."""
+    return PurePosixPath(pattern).is_relative_to(ENVIRONMENT)
+
+
+def reads_our_file(unit: Unit) -> bool:
+    """Whether the unit has an environment file of the agent's: an empty `EnvironmentFile=` later drops it."""
+    return any(is_ours(source.pattern) for source in unit.environment_files)
+
+
+def read_environment_file(path: str, root: Root) -> dict[str, str]:
+    """The variables of an environment file; none where it can't be read as one."""
+    content = root.read_bytes(path.lstrip("/"), limit=LARGEST_FILE)
+    return {} if content is None else parse_assignments(content)
+
+
+def _expand(pattern: str, root: Root) -> list[str]:
+    """The files that a pattern names, in systemd's order, the agent's own left out."""
+    if is_ours(pattern):
+        return []
+    base = "" if root.is_this_machine else str(root.path)
+    found = sorted(glob.glob(glob.escape(base) + _without_backslashes(pattern)))  # noqa: PTH207 - of strings
+    return [path.removeprefix(base) for path in found if not is_ours(path.removeprefix(base))]
+
+
+def _without_backslashes(pattern: str) -> str:
+    r"""glob(3) takes `\x` for x; Python's glob takes the backslash for itself, and brackets as the escape."""
+    return re.sub(r"\\(.)", lambda found: glob.escape(found[1]), pattern)
+
+
+def _with_pam(environment: UnitEnvironment, root: Root) -> UnitEnvironment:
+    """Adds what pam_env may set. Its own language is not evaluated: what it names counts as held."""
+    for path in PAM_FILES:
+        environment = environment.overlaid(read_environment_file(path, root), f"PAM (/{path})")
+    named = re.findall(r"(?m)^\s*([A-Za-z_]\w*)\s", root.read_text(PAM_CONFIGURATION) or "")
+    return environment.overlaid(dict.fromkeys(named), f"PAM (/{PAM_CONFIGURATION})", is_known=False)
+
+
+def _without(environment: UnitEnvironment, unset: Iterable[str]) -> UnitEnvironment:
+    """Applies UnsetEnvironment=, which has the last word."""
+    values = environment.values
+    for entry in unset:
+        name, equals, value = entry.partition("=")
+        if not equals or values.get(name) == value:
+            environment = environment.overlaid({name: None}, "UnsetEnvironment=")
+    return environment

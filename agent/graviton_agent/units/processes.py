@@ -1,0 +1,111 @@
+"""What the processes of a unit really have: their environment, read from /proc."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from graviton_agent.errors import AgentError
+from graviton_agent.root import MIB, Root
+from graviton_agent.units.assignments import parse_environment_block
+
+LARGEST_ENVIRONMENT = 4 * MIB
+EXECUTORS = frozenset({"systemd", "systemd-executor"})
+"""Names of the programs that become a unit's process: PID 1 itself until systemd 254, then one of its own."""
+SETTLE_SECONDS = 2.0
+POLL_SECONDS = 0.005
+
+_GROUP_MOUNTS = ("sys/fs/cgroup", "sys/fs/cgroup/unified", "sys/fs/cgroup/systemd")
+"""Where the tree that systemd keeps is mounted: version 2 alone, beside version 1, version 1 alone."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process, seen once."""
+
+    pid: int
+    started: int
+    """Clock ticks after boot; with the number it tells one process from every other [proc_pid_stat(5)]."""
+    environment: Mapping[str, str]
+    """What it was started with, which is not always what it has since set."""
+
+
+def read_process(pid: int, root: Root, *, settle_seconds: float = SETTLE_SECONDS) -> Process | None:
+    """Reads a process's environment; None if it has ended, or did not become the unit's in time.
+
+    Just after a start the process still is systemd's, which then becomes the unit's program: what is read in
+    that moment is systemd's own environment, and a little later none at all. So it is read once the program
+    is another, and taken only if the process stayed the same meanwhile.
+    """
+    deadline = time.monotonic() + settle_seconds
+    while True:
+        started, program = _start_time(pid, root), _program(pid, root)
+        raw = root.read_bytes(f"proc/{pid}/environ", limit=LARGEST_ENVIRONMENT)
+        if started is None or program is None or raw is None:
+            return None
+        same = (started, program) == (_start_time(pid, root), _program(pid, root))
+        is_late = time.monotonic() >= deadline
+        # The kernel shows no environment until the new program is set up [fs/proc/base.c, environ_read]; one
+        # that stays empty is really so.
+        if same and program not in EXECUTORS and (raw or is_late):
+            return Process(pid, started, parse_environment_block(raw))
+        if is_late:
+            return None
+        time.sleep(POLL_SECONDS)
+
+
+def processes_of(control_group: str, root: Root) -> tuple[int, ...]:
+    """The numbers of all processes in a unit's control group and those below it, in ascending order."""
+    for mount in _GROUP_MOUNTS:
+        folder = f"{mount}{control_group}"
+        if root.read_bytes(f"{folder}/cgroup.procs", limit=1) is not None:
+            return tuple(sorted(_below(folder, root)))
+    return ()
+
+
+def own_unit(root: Root) -> str | None:
+    """The unit that this process belongs to, such as "graviton-agent.service"; None without one."""
+    for line in (root.read_text("proc/self/cgroup") or "").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers in {"", "name=systemd"} and ".." not in path.split("/"):
+            for part in path.split("/"):
+                if part.endswith((".service", ".scope")):
+                    return part
+    return None
+
+
+def _below(folder: str, root: Root) -> Iterator[int]:
+    """The processes of a group and of the groups that the unit may have made below it."""
+    for line in (root.read_text(f"{folder}/cgroup.procs", limit=MIB) or "").split():
+        # A process of another PID namespace has the number 0.
+        if line.isdecimal() and int(line):
+            yield int(line)
+    for name in root.entries(folder):
+        if root.entries(f"{folder}/{name}"):
+            yield from _below(f"{folder}/{name}", root)
+
+
+def _start_time(pid: int, root: Root) -> int | None:
+    """Field 22 of /proc/PID/stat; the program's name before it may hold anything."""
+    _, _, rest = (root.read_text(f"proc/{pid}/stat") or "").rpartition(")")
+    fields = rest.split()
+    return int(fields[19]) if len(fields) > 19 and fields[19].isdecimal() else None
+
+
+def _program(pid: int, root: Root) -> str | None:
+    """The name of the file that the process runs; None if it has ended.
+
+    Raises AgentError without the right to know.
+    """
+    try:
+        path = os.readlink(root.path / f"proc/{pid}/exe")  # noqa: PTH115 - it is no path that could be followed
+    except PermissionError:
+        raise AgentError(
+            f"process {pid} can't be looked at",
+            hint="run this as root, which may read every process's environment",
+        ) from None
+    except OSError:
+        return None
+    # An upgrade may have replaced the file while the program runs.
+    return path.removesuffix(" (deleted)").rpartition("/")[2]

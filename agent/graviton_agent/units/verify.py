@@ -1,0 +1,129 @@
+"""Whether a running unit really has the variables that it should have, key by key."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from graviton_agent.root import Root
+from graviton_agent.units.held import UnitEnvironment, reads_our_file
+from graviton_agent.units.processes import Process, processes_of, read_process
+from graviton_agent.units.unit import Unit
+
+
+class Sync(StrEnum):
+    """How what runs compares with what should."""
+
+    IN_SYNC = "in sync"
+    OVERRIDDEN = "overridden"
+    """Somebody else decides, and a restart changes nothing."""
+    RESTART_NEEDED = "restart needed"
+    NOT_RUNNING = "not running"
+
+
+@dataclass(frozen=True)
+class KeyCheck:
+    """One variable of one unit."""
+
+    name: str
+    expected: str | None
+    """What the agent's file says; None where it leaves the variable alone."""
+    actual: str | None
+    """What the main process, or the child that differs, was started with."""
+    sync: Sync
+    source: str | None = None
+    """Who has decided in the agent's place; None if nobody has."""
+    process: int | None = None
+    """The child that differs from the main process; None if none does."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One unit, with every variable that is expected or there."""
+
+    unit: str
+    sync: Sync
+    keys: tuple[KeyCheck, ...]
+    processes: int = 0
+    """How many processes were looked at."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a unit's processes should have."""
+
+    variables: Mapping[str, str]
+    """What the agent's files give to the unit now."""
+    changed: datetime | None
+    """When that changed last; a process that was started later has had its chance. None if it isn't known."""
+
+
+def verify(
+    unit: Unit, expected: Expectation, environment: UnitEnvironment, names: Iterable[str], root: Root
+) -> Verification:
+    """Reads the environment of the unit's processes and compares.
+
+    Args:
+        unit: the service as it is now; read it anew if its InvocationID may have changed meanwhile.
+        expected: what it should have.
+        environment: what it gets from everybody else.
+        names: the variables that the agent might ever write, so that a forgotten one is seen.
+        root: of this machine.
+
+    Raises AgentError if the processes can't be looked at.
+    """
+    main = read_process(unit.main_pid, root) if unit.is_active and unit.main_pid else None
+    if main is None:
+        return Verification(unit.name, Sync.NOT_RUNNING, ())
+    others = [
+        process
+        for pid in processes_of(unit.control_group or "/", root)
+        if pid != main.pid and (process := read_process(pid, root, settle_seconds=0)) is not None
+    ]
+    wanted = sorted({*names, *expected.variables})
+    keys = tuple(
+        check
+        for name in wanted
+        if (check := check_key(name, unit, expected, environment, main=main, others=others)) is not None
+    )
+    return Verification(unit.name, _worst(keys), keys, 1 + len(others))
+
+
+def check_key(
+    name: str,
+    unit: Unit,
+    expected: Expectation,
+    environment: UnitEnvironment,
+    *,
+    main: Process,
+    others: Sequence[Process],
+) -> KeyCheck | None:
+    """Compares one variable; None if it is neither expected nor there."""
+    wanted, actual = expected.variables.get(name), main.environment.get(name)
+    held = environment.of(name)
+    # Where the agent wants nothing, it is as it should be that others decide.
+    sync_if_others_decide = Sync.IN_SYNC if wanted is None else Sync.OVERRIDDEN
+    if actual == wanted:
+        for process in others:
+            if process.environment.get(name) != wanted:
+                seen = process.environment.get(name)
+                source = f"process {process.pid}, which was started with another environment"
+                return KeyCheck(name, wanted, seen, sync_if_others_decide, source, process.pid)
+        return None if wanted is None else KeyCheck(name, wanted, actual, Sync.IN_SYNC)
+    if held is not None and (wanted is not None or held.explains(actual)):
+        return KeyCheck(name, wanted, actual, sync_if_others_decide, held.source)
+    if wanted is not None and not reads_our_file(unit):
+        source = "the unit's own files, which drop the agent's EnvironmentFile="
+        return KeyCheck(name, wanted, actual, Sync.OVERRIDDEN, source)
+    if expected.changed and unit.started and unit.started > expected.changed:
+        source = "what starts the program, such as a script"
+        return KeyCheck(name, wanted, actual, sync_if_others_decide, source)
+    return KeyCheck(name, wanted, actual, Sync.RESTART_NEEDED)
+
+
+def _worst(keys: Sequence[KeyCheck]) -> Sync:
+    found = {key.sync for key in keys}
+    for sync in (Sync.RESTART_NEEDED, Sync.OVERRIDDEN):
+        if sync in found:
+            return sync
+    return Sync.IN_SYNC
