@@ -74,7 +74,7 @@ class Cage:
         """Reads what PID 1 knows of the unit, which need not run. Raises BusError."""
         self._bus = bus
         self._options = interpreter.options
-        self._interpreter = interpreter.path
+        self.interpreter = interpreter.path
         self._life_seconds = life_seconds
         self._properties = read_properties(bus, unit)
         self._unit = unit_of(self._properties)
@@ -130,7 +130,7 @@ class Cage:
         """
         try:
             child = self._start(
-                [self._interpreter, *TELL_ENVIRONMENT], environment_settings(self._properties)
+                [self.interpreter, *TELL_ENVIRONMENT], environment_settings(self._properties)
             )
         except OSError as error:
             raise AgentError(f"{self._unit.name} can't be started in the cage: {error.strerror}") from None
@@ -142,8 +142,8 @@ class Cage:
             child.close()
         if not raw:
             raise AgentError(
-                f"{self._interpreter} in the cage of {self._unit.name} does not say its environment",
-                hint=f"try it by hand: {self._interpreter} -I -S -c pass",
+                f"{self.interpreter} in the cage of {self._unit.name} does not say its environment",
+                hint=f"try it by hand: {self.interpreter} -I -S -c pass",
             )
         return parse_environment_block(raw)
 

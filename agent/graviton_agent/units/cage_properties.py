@@ -149,7 +149,8 @@ def _files(properties: Properties) -> list[Setting]:
 
 
 def _bound_to(unit: str | None) -> list[Setting]:
-    return [("BindsTo", ("as", [unit])), ("After", ("as", [unit]))] if unit else []
+    # No After=: it would wait for the end of a oneshot service, which itself waits for its workers.
+    return [("BindsTo", ("as", [unit]))] if unit else []
 
 
 def _copied(properties: Properties, names: tuple[str, ...]) -> list[Setting]:
