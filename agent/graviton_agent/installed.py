@@ -10,6 +10,8 @@ CONFIGURATION_BASES = ("/etc", "/run", "/usr/local/lib", "/usr/lib")
 """Where configuration is looked for; earlier ones win [systemd man/standard-conf.xml]."""
 ENVIRONMENT = "/run/graviton-agent/environment"
 """The folder of the environment files, which the daemon alone writes."""
+STATE = "/var/lib/graviton-agent"
+"""The folder of what outlasts a boot: profiles, records, and the lock of who writes."""
 CHECK = "/usr/lib/graviton-agent/systemd/graviton-agent-check"
 """The program that withdraws a stale environment file. /usr/lib/graviton-agent holds the folders `agent` and
 `systemd` side by side, as the source tree does, so that the programs find their modules in both."""

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from graviton_agent import __version__
 from graviton_agent.calibration.calibrate import Calibration
 from graviton_agent.calibration.confirmation import Confirmation, Pair, Verdict
-from graviton_agent.calibration.decision import CaseResult, Decision, Outcome, SettingResult
+from graviton_agent.calibration.decision import CaseResult, Decision, SettingResult
 from graviton_agent.calibration.journal import Journal
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.calibration.proof import Effect
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import Block, Memory, Observation, Operator

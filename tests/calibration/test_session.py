@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from graviton_agent.calibration.cpu_time import CpuTime
-from graviton_agent.calibration.decision import Outcome
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.session import Request, check_memory, needed_memory, run_session
 from graviton_agent.errors import AgentError, ExitCode, ResourceError
