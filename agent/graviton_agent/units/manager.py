@@ -54,6 +54,11 @@ def get(path: str, interface: str, name: str) -> Call:
     return Call(path, PROPERTIES, "Get", "ss", (interface, name))
 
 
+def list_units(patterns: Sequence[str]) -> Call:
+    """The units that PID 1 has loaded and whose names match; the first of each answered unit is its name."""
+    return Call(MANAGER_PATH, MANAGER, "ListUnitsByPatterns", "asas", ([], list(patterns)))
+
+
 def start_unit(name: str) -> Call:
     """Starts a unit; the answer's first value is the path of the job."""
     return Call(MANAGER_PATH, MANAGER, "StartUnit", "ss", (name, "replace"))
