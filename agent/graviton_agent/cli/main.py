@@ -15,6 +15,7 @@ from graviton_agent import __version__
 from graviton_agent.cli.calibrate import calibrate
 from graviton_agent.cli.config import config
 from graviton_agent.cli.detect import detect
+from graviton_agent.cli.service import daemon, gate
 from graviton_agent.cli.settings import settings
 from graviton_agent.errors import AgentError, ExitCode
 
@@ -30,6 +31,8 @@ app.command("detect")(detect)
 app.command("settings")(settings)
 app.command("calibrate")(calibrate)
 app.add_typer(config)
+app.command("daemon")(daemon)
+app.command("gate")(gate)
 
 
 class Terminated(BaseException):
