@@ -1,61 +1,44 @@
 """A container that looks like a Graviton3 host, with the agent installed and units that a platform team has.
 
-What stands in for something: the CPUs' and the firmware's texts (bound over the real ones by a unit of early
-boot) and what uname says, an interpreter's torch (its files without its code), calibrations (profiles written
-through the store), and, where the container's Python is not that of these tests, the checking of the
-configuration, which needs compiled packages.
+What stands in for something: the CPUs' and the firmware's texts, bound over the real ones by a unit of early
+boot, and what uname says; an interpreter's torch, which is its files without its code; calibrations; and,
+where the container's Python is not that of these tests, the checking of the configuration, which needs
+compiled packages.
 """
 
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from graviton_agent.configuration.load import compile_configuration
 from graviton_agent.installed import ENVIRONMENT, GATE, QUIET, SERVICE
-from graviton_agent.profiles.facts import observe_calibrated, observe_host
-from graviton_agent.profiles.profile import make_profile
-from graviton_agent.profiles.store import ProfileStore
-from graviton_agent.profiles.subject import make_subject
-from graviton_agent.root import Root
 from graviton_agent.units.assignments import parse_environment_block
-from graviton_agent.units.bus import Bus
-from graviton_agent.units.identity import PROCESS_FACTS, Observer, observe
-from graviton_agent.units.manager import manager_environment
-from graviton_agent.units.unit import read_unit
 from tests.host.machines import V1, cpuinfo
-from tests.profiles.host import BUILD, GAIN
 from tests.systemd.container import RebootableContainer, boot
 from tests.systemd.rootfs import Release
+from tests.systemd.stand_in_calibration import NAME, PYTHON, TORCH, WANTED, leave_profile
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIBRARY = "/usr/lib/graviton-agent"
 PACKAGES = "/opt/packages"
 COMPILED = "/opt/compiled.json"
-CALIBRATE = "/opt/calibrate"
+STAND_IN = "/opt/stand_in_calibration.py"
 CONFIGURATION = "/etc/graviton-agent/graviton-agent.toml"
-VENV = "/opt/app/venv"
-PYTHON = f"{VENV}/bin/python"
-SITE_PACKAGES = f"{VENV}/lib/python3/site-packages"
-TORCH = f"{SITE_PACKAGES}/torch"
-NAME = "TORCH_MKLDNN_MATMUL_MIN_DIM"
-
-OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+GENERATORS = "/usr/lib/systemd/system-generators"
 
 # The program as a package would install it, and what this machine is told to call itself.
 LAUNCHER = f"""#!/usr/bin/python3 -ISB
-import os, shutil, sys
+import os, runpy, shutil, sys
 sys.path[:0] = ["{LIBRARY}/agent", "{PACKAGES}"]
 uname = os.uname()
 os.uname = lambda: os.uname_result((*uname[:4], "aarch64"))
-if sys.argv[1] == "calibrate" and os.path.exists("{CALIBRATE}"):
-    os.execv("{CALIBRATE}", sys.argv)
+if sys.argv[1] == "calibrate" and os.path.exists("{WANTED}"):
+    runpy.run_path("{STAND_IN}", run_name="__main__")
 if sys.argv[1:3] == ["config", "compile"] and os.path.exists("{COMPILED}"):
-    shutil.copy("{COMPILED}", sys.argv[sys.argv.index("--output") + 1])
-    sys.exit()
+    sys.exit(not shutil.copy("{COMPILED}", sys.argv[sys.argv.index("--output") + 1]))
 from graviton_agent.cli.entry import main
 sys.exit(main())
 """
@@ -69,11 +52,14 @@ ExecStart=mount --bind /opt/hardware/cpuinfo /proc/cpuinfo
 ExecStart=mount -t tmpfs tmpfs /sys/class
 ExecStart=mkdir -p /sys/class/dmi/id
 ExecStart=cp /opt/hardware/sys_vendor /opt/hardware/product_name /sys/class/dmi/id/
+ExecStart=cp /proc/sys/kernel/random/boot_id /run/boot_id
 [Install]
 WantedBy=sysinit.target
 """
-# Some protections give a service a fresh /proc, in which the real CPUs show.
-SEES_HARDWARE = "[Service]\nBindReadOnlyPaths=/opt/hardware/cpuinfo:/proc/cpuinfo\n"
+# Some protections give a service a fresh /proc, in which the real machine shows.
+SEES_HARDWARE = """[Service]
+BindReadOnlyPaths=/opt/hardware/cpuinfo:/proc/cpuinfo /run/boot_id:/proc/sys/kernel/random/boot_id
+"""
 
 
 class AgentHost(RebootableContainer):
@@ -87,9 +73,9 @@ class AgentHost(RebootableContainer):
         if reload:
             self.systemctl("daemon-reload")
 
-    def profile(self, unit: str, value: str = "64", **results: Any) -> None:
-        """Leaves the profile that a calibration of the unit would leave now, by which it gets a value."""
-        self.call(_leave_profile, unit, {"environment": {NAME: value}, **results})
+    def calibrated(self, unit: str, value: str | None) -> None:
+        """Leaves the profile of a calibration of the unit."""
+        self.call(lambda: leave_profile(unit, value, compile_configuration()))
 
     def told(self, unit: str) -> str | None:
         """The value that the unit's main process has been given."""
@@ -109,13 +95,13 @@ class AgentHost(RebootableContainer):
         """Waits until a command of the shell succeeds."""
         self.run("timeout", "30", "sh", "-c", f"until {condition}; do sleep 0.02; done")
 
-    def wait_for_file(self, unit: str) -> None:
-        """Waits until there is an environment file for the unit."""
-        self.wait(f"test -e '{ENVIRONMENT}/{unit}.env'")
+    def wait_for_file(self, unit: str, *, there: bool = True) -> None:
+        """Waits until there is an environment file for the unit, or none."""
+        self.wait(f"{'' if there else '! '}test -e '{ENVIRONMENT}/{unit}.env'")
 
-    def wait_for_no_file(self, unit: str) -> None:
-        """Waits until there is none."""
-        self.wait(f"test ! -e '{ENVIRONMENT}/{unit}.env'")
+    def wait_for_status(self, words: str) -> None:
+        """Waits until the agent says this of itself."""
+        self.wait(f"systemctl show --property=StatusText {SERVICE} | grep --quiet --fixed-strings '{words}'")
 
     def install_torch(self, version: str) -> None:
         """Does what `pip install --upgrade` does to the files that tell one torch from another."""
@@ -124,55 +110,40 @@ class AgentHost(RebootableContainer):
             self.write(path, content)
 
 
-def _leave_profile(unit: str, results: Mapping[str, Any]) -> None:
-    root = Root()
-    configuration = compile_configuration()
-    with Bus.connect() as bus:
-        manager = manager_environment(bus)
-        subject = make_subject(read_unit(bus, unit), configuration.units[unit], manager, root)
-    inside = observe(PROCESS_FACTS, Observer())
-    build = replace(BUILD, interpreter=PYTHON, location=TORCH)
-    present = observe_calibrated(subject, observe_host(root), build, inside, root)
-    store = ProfileStore()
-    with store.locked():
-        store.write(make_profile(unit, present.fingerprint, **{**GAIN, **results}))
-
-
 def torch_files(version: str) -> dict[str, str]:
     """What tells one torch from another."""
     return {
         f"{TORCH}/version.py": f"__version__ = '{version}'\n",
         f"{TORCH}/lib/libtorch_cpu.so": f"ELF {version}",
-        f"{SITE_PACKAGES}/torch-{version}.dist-info/RECORD": "torch/lib/libtorch_cpu.so,sha256=abc,3\n",
+        f"{TORCH}-{version}.dist-info/RECORD": "torch/lib/libtorch_cpu.so,sha256=abc,3\n",
     }
 
 
 @contextmanager
 def boot_host(
-    release: Release, *, units: Mapping[str, str], configuration: str, files: Mapping[str, str] | None = None
+    release: Release, *, units: Mapping[str, str], configuration: str, mask: Sequence[str] = ()
 ) -> Iterator[AgentHost]:
     """Boots such a host; the agent is installed and enabled, but not started."""
-    contents = {
+    files = {
         "/opt/hardware/cpuinfo": cpuinfo(V1, V1, V1, V1),
         "/opt/hardware/sys_vendor": "Amazon EC2\n",
         "/opt/hardware/product_name": "c7g.xlarge\n",
         "/etc/systemd/system/hardware.service": HARDWARE,
         **{f"/etc/systemd/system/{name}": text for name, text in units.items()},
         **torch_files("2.9.1"),
-        **(files or {}),
     }
-    packages = Path(_folder("pydantic")).parent
-    libraries = [(_folder("jeepney"), f"{PACKAGES}/jeepney"), (_folder("sdnotify"), f"{PACKAGES}/sdnotify")]
+    packages = [(folder_of(name), f"{PACKAGES}/{name}") for name in ("jeepney", "sdnotify")]
     if release.python == OWN_PYTHON:
-        libraries = [(packages, PACKAGES)]
-    bind = [*((REPOSITORY / name, f"{LIBRARY}/{name}") for name in ("agent", "systemd")), *libraries]
-    with boot(release, files=contents, bind=bind, kind=AgentHost) as host:
+        packages = [(folder_of("pydantic").parent, PACKAGES)]
+    sources = [(REPOSITORY / name, f"{LIBRARY}/{name}") for name in ("agent", "systemd")]
+    with boot(release, files=files, bind=[*sources, *packages], mask=mask, kind=AgentHost) as host:
         host.write("/usr/bin/graviton-agent", LAUNCHER, mode=0o755)
+        host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
         for unit in (SERVICE, GATE, QUIET):
             host.run("ln", "-s", f"{LIBRARY}/systemd/{unit}", f"/usr/lib/systemd/system/{unit}")
             host.write(f"/usr/lib/systemd/system/{unit}.d/10-hardware.conf", SEES_HARDWARE)
-        host.run("mkdir", "-p", "/usr/lib/systemd/system-generators", f"{VENV}/bin")
-        host.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", "/usr/lib/systemd/system-generators")
+        host.run("mkdir", "-p", GENERATORS, str(Path(PYTHON).parent))
+        host.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", GENERATORS)
         host.run("ln", "-s", "/usr/bin/python3", PYTHON)
         host.systemctl("enable", "--now", "hardware.service")
         host.configure(configuration)
@@ -180,7 +151,8 @@ def boot_host(
         yield host
 
 
-def _folder(package: str) -> Path:
+def folder_of(package: str) -> Path:
+    """Where a package of these tests is installed."""
     spec = importlib.util.find_spec(package)
     assert spec is not None
     assert spec.origin is not None
