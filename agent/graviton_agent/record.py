@@ -235,12 +235,21 @@ def _confirmation_record(confirmation: Confirmation) -> ConfirmationRecord:
     )
 
 
-def keep_record(record: Record) -> Path:
-    """Writes the record to the state directory, and lets go of the oldest beyond a hundred."""
-    folder = state_directory() / "records"
-    path = folder / f"{record.created:%Y%m%dT%H%M%SZ}-{record.seed:08x}.json"
+def record_path(record: Record, state: Path) -> Path:
+    """Where a record is kept in a state directory."""
+    return state / "records" / f"{record.created:%Y%m%dT%H%M%SZ}-{record.seed:08x}.json"
+
+
+def keep_record(record: Record, state: Path | None = None) -> Path:
+    """Writes the record to a state directory, and lets go of the oldest beyond a hundred.
+
+    Args:
+        record: what to keep.
+        state: the state directory; None is that of who runs this.
+    """
+    path = record_path(record, state or state_directory())
     write_atomically(path, record.to_json().encode())
-    for old in sorted(folder.glob("*.json"))[:-RECORDS_KEPT]:
+    for old in sorted(path.parent.glob("*.json"))[:-RECORDS_KEPT]:
         old.unlink(missing_ok=True)
     return path
 

@@ -69,7 +69,7 @@ def assess(unit: Unit, given: Circumstances) -> Assessment:
     """
     managed = given.configuration.unit(unit.name)
     if managed is None:
-        return Assessment(unmanaged(unit.name, _why_unmanaged(unit.name, given.configuration)))
+        return Assessment(unmanaged(unit.name, why_unmanaged(unit.name, given.configuration)))
     try:
         subject = make_subject(unit, managed, given.manager, given.root)
     except AgentError as error:
@@ -93,7 +93,8 @@ def _without_profile(unit: str, given: Circumstances) -> Application:
     return uncalibrated(unit)
 
 
-def _why_unmanaged(unit: str, configuration: Configuration) -> str:
+def why_unmanaged(unit: str, configuration: Configuration) -> str:
+    """Why the configuration leaves a unit alone."""
     if not configuration.enabled:
         return "the agent is switched off (enabled = false)"
     for name in (unit, template_of(unit) or ""):

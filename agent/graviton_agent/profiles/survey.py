@@ -1,6 +1,6 @@
-"""Which units are managed: those with a section, and for a template every instance that there is any trace of."""
+"""Which units are managed: those with a section, and of a template every instance that has left a trace."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from graviton_agent.configuration.compiled import Configuration
 from graviton_agent.profiles.application import Application, template_file
@@ -29,14 +29,6 @@ def managed_units(configuration: Configuration, known: Iterable[str]) -> tuple[s
     instances = {name for name in known if is_service_name(name) and is_instance(name)}
     names = named | instances
     return tuple(sorted(name for name in names if configuration.unit(name) is not None))
-
-
-def siblings(unit: str, units: Iterable[str], sections: Collection[str]) -> tuple[str, ...]:
-    """The known instances that share the unit's template and have no section of their own."""
-    template = template_of(unit)
-    if template is None:
-        return ()
-    return tuple(name for name in units if template_of(name) == template and name not in sections)
 
 
 def template_files(

@@ -1,0 +1,35 @@
+"""What systemd knows of the daemon."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from graviton_agent.installed import SERVICE
+from graviton_agent.units.bus import Bus
+from graviton_agent.units.manager import read_properties
+
+MICROSECONDS = 1_000_000
+_NOT_THERE = {"not-found": "not installed", "masked": "masked"}
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """The agent's service."""
+
+    state: str
+    """"active", "activating", "failed", "inactive", "not installed", "masked"."""
+    since: datetime | None
+    """Since when it is so."""
+    says: str
+    """What it tells systemd of itself, in a line; empty if nothing."""
+
+
+def read_daemon(bus: Bus) -> Daemon:
+    """Asks PID 1. Raises BusError."""
+    properties = read_properties(bus, SERVICE)
+    state: str = properties["ActiveState"][1]
+    changed = properties["StateChangeTimestamp"][1]
+    return Daemon(
+        state=_NOT_THERE.get(properties["LoadState"][1], state),
+        since=datetime.fromtimestamp(changed / MICROSECONDS, UTC) if changed else None,
+        says=properties["StatusText"][1],
+    )

@@ -1,0 +1,44 @@
+"""Compares what runs with what is in place."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from graviton_agent.control.scene import Outlook, Scene
+from graviton_agent.errors import ExitCode
+from graviton_agent.profiles.application import State
+from graviton_agent.units.environment_file import NAMES
+from graviton_agent.units.held import unit_environment
+from graviton_agent.units.names import environment_file_name, template_of
+from graviton_agent.units.verify import Expectation, Sync, Verification, verify
+
+
+def verify_unit(scene: Scene, outlook: Outlook) -> Verification:
+    """Looks at the processes of a unit. Raises AgentError if they can't be looked at."""
+    unit, subject = outlook.unit, outlook.assessment.subject
+    if unit is None:
+        return Verification(outlook.name, Sync.NOT_RUNNING, ())
+    environment = subject.environment if subject else unit_environment(unit, scene.manager, scene.root)
+    expected = Expectation(outlook.before, _changed(scene.folder, outlook.name))
+    return verify(unit, expected, environment, NAMES, scene.root)
+
+
+def exit_code(verified: Iterable[tuple[Outlook, Verification]]) -> ExitCode:
+    """What it comes to for scripts: the first of these that any unit has."""
+    pairs = list(verified)
+    syncs, states = {found.sync for _, found in pairs}, {outlook.state for outlook, _ in pairs}
+    if Sync.OVERRIDDEN in syncs:
+        return ExitCode.DRIFT
+    if Sync.RESTART_NEEDED in syncs:
+        return ExitCode.RESTART_NEEDED
+    return ExitCode.STALE if State.STALE in states else ExitCode.OK
+
+
+def _changed(folder: Path, unit: str) -> datetime | None:
+    """When the unit's files changed last: of a file that is gone its folder knows the latest it can be."""
+    files = [folder / environment_file_name(name) for name in (unit, template_of(unit)) if name]
+    for group in (files, [folder]):
+        times = [path.stat().st_mtime for path in group if path.exists()]
+        if times:
+            return datetime.fromtimestamp(max(times), UTC)
+    return None

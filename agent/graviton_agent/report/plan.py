@@ -1,0 +1,99 @@
+"""What units are given and what they would be given, as a difference for people."""
+
+from collections.abc import Mapping, Sequence
+
+from graviton_agent.configuration.compiled import Calibrate
+from graviton_agent.control.scene import Outlook
+from graviton_agent.profiles.application import State
+from graviton_agent.report.columns import INDENT, paragraph
+
+_DEEPER = 2 * INDENT
+
+
+def render_plan(outlooks: Sequence[Outlook]) -> str:
+    """What `apply` would do, and why."""
+    if not outlooks:
+        return NO_UNITS
+    changing = [outlook for outlook in outlooks if outlook.changes]
+    parts = [_block(outlook) for outlook in outlooks]
+    if changing:
+        parts.append(
+            paragraph(
+                f"{len(changing)} of {len(outlooks)} would be given something else. `graviton-agent apply` "
+                "does so; a running unit has it after its next restart.",
+                indent=INDENT,
+            )
+        )
+    else:
+        parts.append(f"{INDENT}Nothing is to be changed.")
+    return "\n\n".join(parts)
+
+
+NO_UNITS = f"{INDENT}No unit is managed. `graviton-agent enable UNIT` manages one."
+
+
+def render_done(before: Sequence[Outlook]) -> str:
+    """What was done: the outlooks from just before."""
+    if not before:
+        return NO_UNITS
+    changed = [outlook for outlook in before if outlook.changes]
+    parts = [_block(outlook) for outlook in before]
+    restart = [outlook.name for outlook in changed if outlook.is_active]
+    if restart:
+        words = f"To give it to what runs: systemctl restart {' '.join(restart)}"
+        parts.append(paragraph(words, indent=INDENT))
+    elif not changed:
+        parts.append(f"{INDENT}Nothing had to be changed.")
+    return "\n\n".join(parts)
+
+
+def _block(outlook: Outlook) -> str:
+    """One unit: where it stands, what changes, and what the operator holds."""
+    lines = [paragraph(f"{outlook.name}: {describe(outlook)}", indent=INDENT)]
+    lines += [_DEEPER + line for line in difference(outlook.before, outlook.after)]
+    if step := next_step(outlook):
+        lines.append(paragraph(step, indent=_DEEPER))
+    for held in outlook.application.held:
+        value = "unset" if held.value is None else held.value
+        lines.append(paragraph(f"= {held.name} stays {value}: {held.source} decides", indent=_DEEPER))
+    return "\n".join(lines)
+
+
+def next_step(outlook: Outlook) -> str | None:
+    """What has to happen for the unit to get something, or may; None where there is nothing to be done."""
+    subject, name = outlook.assessment.subject, outlook.name
+    if outlook.state in {State.UNCALIBRATED, State.STALE} and subject is not None:
+        by_hand = f"graviton-agent calibrate {name}"
+        match subject.managed.calibrate:
+            case Calibrate.WHEN_QUIET:
+                return f"it is calibrated when the host is quiet, or now by: {by_hand}"
+            case Calibrate.BEFORE_START:
+                return f"it is calibrated before its next start, or now by: {by_hand}"
+            case Calibrate.MANUAL:
+                return f"it is calibrated by: {by_hand}"
+    if outlook.state is State.REVERTED:
+        return f"it is taken up again by: graviton-agent apply {name}"
+    return None
+
+
+def describe(outlook: Outlook) -> str:
+    """Where a unit stands, and why, in a clause."""
+    reason = outlook.application.reason
+    words = {State.UNCALIBRATED: "not calibrated", State.UNFIT: "can't be managed"}
+    if outlook.state is State.UNCALIBRATED and reason == "it has no profile":
+        return words[outlook.state]
+    return f"{words.get(outlook.state, outlook.state.value)}, {reason}"
+
+
+def difference(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """The variables that come, go and stay, in alphabetical order."""
+    lines = []
+    for name in sorted({*before, *after}):
+        if before.get(name) == after.get(name):
+            lines.append(f"  {name}={after[name]}")
+            continue
+        if name in before:
+            lines.append(f"- {name}={before[name]}")
+        if name in after:
+            lines.append(f"+ {name}={after[name]}")
+    return lines

@@ -1,0 +1,38 @@
+"""What `enable` and `disable` have done."""
+
+from collections.abc import Sequence
+
+from graviton_agent.control.scene import Outlook
+from graviton_agent.control.sections import Written
+from graviton_agent.report.columns import INDENT, paragraph
+from graviton_agent.report.plan import describe, next_step
+from graviton_agent.units.names import is_template
+
+RELOAD = "systemd has not read it yet: systemctl daemon-reload"
+
+
+def render_enabled(unit: str, written: Written, outlook: Outlook | None, *, reload: bool) -> str:
+    """The file, what `config check` says, and what happens next."""
+    words = [f"{'its instances are' if is_template(unit) else 'it is'} managed by {written.path}"]
+    words += [f"note: {warning}" for warning in written.warnings]
+    if outlook is not None:
+        words += filter(None, (describe(outlook), next_step(outlook)))
+    if reload:
+        words.append(RELOAD)
+    return _lines(unit, words)
+
+
+def render_disabled(unit: str, written: Written, gone: Sequence[Outlook], *, reload: bool) -> str:
+    """The file, and what running units still have."""
+    words = [f"{'its instances are' if is_template(unit) else 'it is'} managed no more, by {written.path}"]
+    words += [f"note: {warning}" for warning in written.warnings]
+    running = [outlook.name for outlook in gone if outlook.before and outlook.is_active]
+    if running:
+        words.append(f"what runs keeps its variables until: systemctl restart {' '.join(running)}")
+    if reload:
+        words.append(RELOAD)
+    return _lines(unit, words)
+
+
+def _lines(unit: str, words: Sequence[str]) -> str:
+    return "\n".join([f"{INDENT}{unit}", *(paragraph(word, indent=2 * INDENT) for word in words)])
