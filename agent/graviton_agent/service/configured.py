@@ -24,9 +24,9 @@ Run = Callable[[Sequence[str]], str | None]
 class Configured:
     """The configuration of this host."""
 
-    def __init__(self, record: Path, *, run: Run | None = None) -> None:
-        """Takes where the record is kept, and what runs the short process."""
-        self._record = record
+    def __init__(self, record: Path, *, root: str = "", run: Run | None = None) -> None:
+        """Takes where the record is kept, what stands before files' paths, and what runs the process."""
+        self._record, self._root = record, root
         self._run = run or _run
         self._current: Configuration | None = None
 
@@ -35,7 +35,7 @@ class Configured:
 
         Nothing is managed then: what has changed may have been meant to hold the agent back.
         """
-        digest = digest_of(files)
+        digest = digest_of(files, self._root)
         if self._current is None:
             self._current = self._read_record()
         if self._current is None or self._current.digest != digest:

@@ -57,11 +57,15 @@ class FileWatch:
             if listeners is None:
                 # Of a watch that is just being set up: whose it is, isn't known yet.
                 return set(self._everybody)
-            name = event.name
-            found.update(who for who, ending in listeners if not name or name.endswith(ending))
+            found.update(who for who, ending in listeners if _concerns(event.name, ending))
         return found
 
     def close(self) -> None:
         """Ends all watches."""
         with contextlib.suppress(OSError):
             self._inotify.close()
+
+
+def _concerns(name: str, ending: str) -> bool:
+    """Whether an event about an entry of this name, or about the watched file itself, is asked for."""
+    return not name or (ending != "" and name.endswith(ending))

@@ -29,7 +29,7 @@ class GateTime:
     """The account of the time that gates may take."""
 
     def __init__(self, folder: Path, total: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Takes where the account is kept, how many seconds there are, and a clock that all processes share."""
+        """Takes where the account is kept, the seconds in all, and a clock that all processes share."""
         self._folder, self._total, self._clock = folder, total, clock
 
     @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """The daemon after its start: waits for what changes, and does what follows. It never polls for changes.
 
 What wakes it: PID 1's signals, when a job of some unit has ended and when all were reloaded; the kernel's,
-when a watched file changes; systemd's SIGHUP and SIGTERM; and the watchdog's time. Only while a unit waits for
-its calibration it also looks every now and then whether the host is quiet.
+when a watched file changes; systemd's SIGHUP and SIGTERM; and the watchdog's time. Only while a unit waits
+for its calibration it also looks every now and then whether the host is quiet.
 """
 
 import asyncio
@@ -246,7 +246,7 @@ class Service:
         )
 
     def _note_results(self) -> None:
-        """Forgets failures of what is settled; a calibration that failed at a gate has failed like any other."""
+        """Forgets failures of what is settled. A calibration that failed at a gate has failed too."""
         for view in self._overview.units.values() if self._overview else ():
             if not view.wants_calibration:
                 self._turns.settled(view.name)

@@ -1,9 +1,21 @@
 """What `systemctl status graviton-agent` says of the daemon, in plain words. Pure."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from graviton_agent.configuration.compiled import Calibrate
+from graviton_agent.profiles.application import State
 from graviton_agent.service.upkeep import Overview, View
+
+WITHOUT_VALUES = {
+    State.DEFAULT: "best on default values",
+    State.INCONCLUSIVE: "too noisy to say",
+    State.HELD: "decided by the operator",
+    State.REVERTED: "reverted",
+    State.UNFIT: "can't be managed",
+}
+"""Why a unit gets nothing though it doesn't wait for a calibration; counts stand before these."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +45,28 @@ def status(overview: Overview | None, doing: Doing) -> str:
     if overview.not_graviton:
         return f"not known to be a Graviton, so watching and writing nothing: {overview.not_graviton}"
     units = overview.units.values()
-    if not units:
-        return _wrong(overview) or "no unit is managed: see graviton-agent.toml, [units]"
     having = sum(unit.has_file for unit in units)
-    parts = [f"{having} of {_count(len(units))} get measured values"]
-    done = sum(not unit.has_file and not unit.wants_calibration for unit in units)
-    if done:
-        parts.append(f"{done} best on default values")
-    parts += [*_waiting(list(units), doing), *filter(None, [_wrong(overview)])]
+    total = f"{len(units)} unit{'' if len(units) == 1 else 's'}"
+    parts = [f"{having} of {total} get{'s' if having < 2 else ''} measured values"]
+    if not units:
+        parts = ["no unit is managed"]
+    count = Counter(unit.state for unit in units)
+    parts += [f"{count[state]} {words}" for state, words in WITHOUT_VALUES.items() if count[state]]
+    parts += _waiting(units, doing)
+    if wrong := len(overview.configuration.problems):
+        plural = "" if wrong == 1 else "s"
+        parts.append(f"{wrong} error{plural} in the configuration: graviton-agent config check")
     return "; ".join(parts)
 
 
-def _waiting(units: list[View], doing: Doing) -> list[str]:
+def _waiting(units: Iterable[View], doing: Doing) -> list[str]:
     """What is calibrated, what is next, and why not now."""
     wanting = [unit for unit in units if unit.wants_calibration]
     parts = []
     if doing.calibrating:
         parts.append(f"calibrating {doing.calibrating}")
     elif doing.next:
-        why = f", which it is not: {doing.busy}" if doing.busy else ""
-        parts.append(f"next {doing.next}, when the host is quiet{why}")
+        parts.append(f"next {doing.next}, when the host is quiet" + (f": {doing.busy}" if doing.busy else ""))
     manual = sum(unit.policy is Calibrate.MANUAL for unit in wanting)
     starting = sum(unit.policy is Calibrate.BEFORE_START and not unit.is_running for unit in wanting)
     if manual:
@@ -62,14 +76,3 @@ def _waiting(units: list[View], doing: Doing) -> list[str]:
     if doing.failed:
         parts.append(f"{doing.failed} failed to calibrate, to be tried again later")
     return parts
-
-
-def _wrong(overview: Overview) -> str | None:
-    problems = len(overview.configuration.problems)
-    if not problems:
-        return None
-    return f"{problems} error{'s' if problems > 1 else ''} in the configuration: graviton-agent config check"
-
-
-def _count(number: int) -> str:
-    return f"{number} unit{'' if number == 1 else 's'}"

@@ -84,6 +84,7 @@ class Upkeep:
         self._environment = root.path / ENVIRONMENT.lstrip("/")
         self._marks = Marks(root.path / CALIBRATED.lstrip("/"))
         self._store = ProfileStore.below(root)
+        self._prefix = "" if root.is_this_machine else str(root.path)
         self._configured = configured or Configured(root.path / STATE.lstrip("/") / RECORD)
         self._configuration: Configuration | None = None
         self._enabled_instances: list[str] = []
@@ -131,7 +132,7 @@ class Upkeep:
         return self._marks.read(unit)
 
     def _read_configuration(self) -> Configuration:
-        files = UnitFiles("" if self._root.is_this_machine else str(self._root.path))
+        files = UnitFiles(self._prefix)
         self._enabled_instances = files.wanted_instances()
         self._configuration = None
         try:

@@ -34,7 +34,7 @@ class Step(NamedTuple):
     path: str
     mask: int
     ending: str = ""
-    """How the names of entries end that matter; what concerns the inode itself always does."""
+    """How the names of entries end that matter, if any do; what concerns the inode itself always does."""
 
 
 def way_to_file(path: str) -> list[Step]:
