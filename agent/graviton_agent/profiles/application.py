@@ -18,6 +18,8 @@ from graviton_agent.units.identity import FILE_FACT
 from graviton_agent.units.names import instance_of, template_of
 from graviton_agent.units.unit import Unit
 
+NO_PROFILE = "it has no profile"
+
 
 class State(StrEnum):
     """Where a unit stands."""
@@ -96,7 +98,7 @@ def decide(present: Present, profile: Profile, *, not_graviton: str | None) -> A
 
 def uncalibrated(unit: str) -> Application:
     """What a managed unit without a profile gets: nothing."""
-    return Application(unit, State.UNCALIBRATED, "it has no profile")
+    return Application(unit, State.UNCALIBRATED, NO_PROFILE)
 
 
 def unmanaged(unit: str, reason: str) -> Application:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from graviton_agent.configuration.compiled import Calibrate
 from graviton_agent.control.scene import Outlook
-from graviton_agent.profiles.application import State
+from graviton_agent.profiles.application import NO_PROFILE, State
 from graviton_agent.report.columns import INDENT, paragraph
 
 _DEEPER = 2 * INDENT
@@ -79,10 +79,11 @@ def next_step(outlook: Outlook) -> str | None:
 def describe(outlook: Outlook) -> str:
     """Where a unit stands, and why, in a clause."""
     reason = outlook.application.reason
-    words = {State.UNCALIBRATED: "not calibrated", State.UNFIT: "can't be managed"}
-    if outlook.state is State.UNCALIBRATED and reason == "it has no profile":
-        return words[outlook.state]
-    return f"{words.get(outlook.state, outlook.state.value)}, {reason}"
+    if outlook.state in {State.APPLIED, State.REVERTED}:
+        return reason
+    if outlook.state is State.UNFIT:
+        return f"can't be managed: {reason}"
+    return outlook.state.value if reason == NO_PROFILE else f"{outlook.state}, {reason}"
 
 
 def difference(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
