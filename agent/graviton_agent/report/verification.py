@@ -26,6 +26,8 @@ def _block(outlook: Outlook, found: Verification) -> str:
             for key in found.keys
         ]
         lines.append(table(header, rows))
+    if outlook.changes:
+        lines.append(f"{INDENT}It is to be given something else: graviton-agent plan {outlook.name}")
     if found.sync is Sync.RESTART_NEEDED:
         lines.append(f"{INDENT}To give it to what runs: systemctl restart {outlook.name}")
     return "\n\n".join(lines)
