@@ -33,6 +33,8 @@ class Request:
     only: frozenset[str] | None = None
     """Names of the settings to try; None is all."""
     forbidden: frozenset[str] = frozenset()
+    unconsented: frozenset[str] = frozenset()
+    """Names of the settings that want the operator's consent, and don't have it."""
     threads: int | None = None
     """The unit's number of threads where it is given."""
     memory_limit: int | None = None
@@ -84,6 +86,7 @@ def run_session(
         request.workload,
         only=request.only,
         forbidden=request.forbidden,
+        unconsented=request.unconsented,
         held=request.held,
         fixed_threads=request.threads,
         seed=request.seed,

@@ -17,7 +17,7 @@ from graviton_agent.control.writing import keep
 from graviton_agent.errors import AgentError, ExitCode, UsageError
 from graviton_agent.report.calibration import render
 from graviton_agent.report.columns import INDENT
-from graviton_agent.report.plan import render_done
+from graviton_agent.report.plan import render_kept
 from graviton_agent.state import write_atomically
 from graviton_agent.units.bus import BusError
 
@@ -87,7 +87,7 @@ def _follow(scene: Scene, found: Calibrated, *, dry_run: bool) -> str:
     """Keeps the profile and puts in place what follows from it; says so."""
     if dry_run:
         return f"{INDENT}A dry run: there is a record, and no profile."
-    return render_done([keep(scene, found.profile)])
+    return render_kept(keep(scene, found.profile))
 
 
 def _json(done: Sequence[Calibrated], *, alone: bool) -> str:

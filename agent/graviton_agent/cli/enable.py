@@ -94,14 +94,17 @@ def enable(
 def disable(unit: Unit, root: Folder = Path("/")) -> None:
     """Manage a unit no more: it starts with its own values. Its options and its profile are kept."""
     from graviton_agent.control.sections import disable as write_section
+    from graviton_agent.control.verifying import still_changed
     from graviton_agent.control.writing import withdraw
     from graviton_agent.report.sections import render_disabled
 
     with _system(root) as (tree, bus):
         written = write_section(unit, tree)
         scene = _reloaded(bus, tree)
-        active = withdraw(scene, unit) if scene else ()
-    typer.echo(render_disabled(unit, written, active, reload=bus is None))
+        if scene is not None:
+            withdraw(scene, unit)
+        changed = [] if scene is None else still_changed(scene, unit)
+    typer.echo(render_disabled(unit, written, changed, reload=bus is None))
 
 
 @contextmanager

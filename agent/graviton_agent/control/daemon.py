@@ -27,9 +27,12 @@ def read_daemon(bus: Bus) -> Daemon:
     """Asks PID 1. Raises BusError."""
     properties = read_properties(bus, SERVICE)
     state: str = properties["ActiveState"][1]
+    load_state = properties["LoadState"][1]
+    if load_state in _NOT_THERE:
+        return Daemon(_NOT_THERE[load_state], None, "")
     changed = properties["StateChangeTimestamp"][1]
     return Daemon(
-        state=_NOT_THERE.get(properties["LoadState"][1], state),
+        state=state,
         since=datetime.fromtimestamp(changed / MICROSECONDS, UTC) if changed else None,
         says=properties["StatusText"][1],
     )

@@ -26,10 +26,6 @@ from graviton_agent.units.unit_files import UnitFiles
 NOT_THERE = "not-found"
 
 
-class NotManagedError(UsageError):
-    """The unit that was named is none that the agent manages."""
-
-
 @dataclass(frozen=True)
 class Outlook:
     """One unit: what it gets, and what is in place for it."""
@@ -64,6 +60,12 @@ class Outlook:
     def changes(self) -> bool:
         """Whether it would be given something else."""
         return self.before != self.after
+
+    @property
+    def renews(self) -> bool:
+        """Whether its file says what it is to say, but was made for other files: the next start drops it."""
+        wanted = self.application.file
+        return not self.changes and wanted is not None and self.file is not None and wanted != self.file
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Scene:
         unit = self.read_unit(name)
         if unit.load_state == NOT_THERE:
             near = did_you_mean(name, self.files.names())
-            raise UnitError(f"there is no unit {name}", hint=near or "systemctl list-unit-files lists them")
+            raise UsageError(f"there is no unit {name}", hint=near or "systemctl list-unit-files lists them")
         if self.configuration.unit(unit.name) is None:
             raise self._not_managed(unit)
         return unit
@@ -119,14 +121,14 @@ class Scene:
             raise UsageError(f"{name} is a template", hint=hint)
         return read_unit(self.bus, name)
 
-    def _not_managed(self, unit: Unit) -> NotManagedError:
+    def _not_managed(self, unit: Unit) -> UsageError:
         reason = why_unmanaged(unit.name, self.configuration)
         hint = f"graviton-agent enable {unit.name}"
         if not self.configuration.enabled:
             hint = "set enabled = true in /etc/graviton-agent/graviton-agent.toml"
         elif ": error: " in reason:
             hint = "graviton-agent config check says all that is wrong"
-        return NotManagedError(f"{unit.name} is not managed: {reason}", hint=hint)
+        return UsageError(f"{unit.name} is not managed: {reason}", hint=hint)
 
     def survey(self, named: Iterable[str] = ()) -> Survey:
         """All units that are managed, or for which a file is in place; profiles and files are read anew.
@@ -181,10 +183,11 @@ class Scene:
     def _look(self, name: str, circumstances: Circumstances) -> tuple[Unit | None, Assessment]:
         try:
             unit = read_unit(self.bus, name)
+            if unit.name != name:
+                hint = f"graviton-agent enable {unit.name}"
+                raise UnitError(f"it is another name of {unit.name}", hint=hint)  # noqa: TRY301 - as below
         except UnitError as error:
-            return None, Assessment(unfit(name, error.message))
-        if unit.name != name:
-            return None, Assessment(unfit(name, f"it is another name of {unit.name}"))
+            return None, Assessment(unfit(name, error))
         return unit, assess(unit, circumstances)
 
     def _in_place(self) -> dict[str, EnvironmentFile | None]:

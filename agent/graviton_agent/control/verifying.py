@@ -9,7 +9,9 @@ from graviton_agent.errors import ExitCode
 from graviton_agent.profiles.application import State
 from graviton_agent.units.environment_file import NAMES
 from graviton_agent.units.held import unit_environment
-from graviton_agent.units.names import environment_file_name, template_of
+from graviton_agent.units.manager import list_units
+from graviton_agent.units.names import environment_file_name, is_template, template_of
+from graviton_agent.units.unit import Unit, read_unit
 from graviton_agent.units.verify import Expectation, Sync, Verification, verify
 
 
@@ -21,6 +23,22 @@ def verify_unit(scene: Scene, outlook: Outlook) -> Verification:
     environment = subject.environment if subject else unit_environment(unit, scene.manager, scene.root)
     expected = Expectation(outlook.before, _changed(scene.folder, outlook.name))
     return verify(unit, expected, environment, NAMES, scene.root)
+
+
+def still_changed(scene: Scene, unit: str) -> list[str]:
+    """Which of a unit, or a template's running instances, have variables that nobody gives them any more."""
+    names = [unit]
+    if is_template(unit):
+        pattern = unit.replace("\\", "\\\\").replace("@.service", "@*.service")
+        (listed,) = scene.bus.call(list_units([pattern]))
+        names = [entry[0] for entry in listed]
+    return [name for name in names if _restart_helps(scene, read_unit(scene.bus, name))]
+
+
+def _restart_helps(scene: Scene, unit: Unit) -> bool:
+    environment = unit_environment(unit, scene.manager, scene.root)
+    expected = Expectation({}, _changed(scene.folder, unit.name))
+    return verify(unit, expected, environment, NAMES, scene.root).sync is Sync.RESTART_NEEDED
 
 
 def exit_code(verified: Iterable[tuple[Outlook, Verification]]) -> ExitCode:

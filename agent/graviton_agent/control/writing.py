@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from graviton_agent.control.scene import Outlook, Scene, Survey
+from graviton_agent.control.scene import Outlook, Scene
 from graviton_agent.profiles.application import State
 from graviton_agent.profiles.profile import Profile
 from graviton_agent.units import environment_file
@@ -49,34 +49,26 @@ def keep(scene: Scene, profile: Profile) -> Outlook:
         return next(o for o in _put(scene, [profile.unit]) if o.name == profile.unit)
 
 
-def withdraw(scene: Scene, unit: str) -> tuple[Outlook, ...]:
-    """Removes the files of a unit, or a template's instances, managed no more. Raises AgentError."""
+def withdraw(scene: Scene, unit: str) -> None:
+    """Removes the files of a unit, or of a template and its instances, managed no more. Raises AgentError."""
     with scene.store.locked():
         survey = scene.survey()
-        gone = tuple(
-            outlook
-            for name, outlook in survey.outlooks.items()
-            if unit in {name, template_of(name)} and outlook.state is State.UNMANAGED
-        )
-        for outlook in gone:
-            environment_file.remove(scene.folder, outlook.name)
-        _put_templates(scene, survey, [unit])
-        return gone
+        for name, outlook in survey.outlooks.items():
+            if unit in {name, template_of(name)} and outlook.state is State.UNMANAGED:
+                environment_file.remove(scene.folder, name)
+        for template in {unit, template_of(unit)} & set(survey.templates):
+            environment_file.put(scene.folder, template, survey.templates[template])
 
 
 def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
-    """Writes and removes files; the lock is held."""
+    """Writes and removes files of units, or of all without names; the lock is held."""
     survey = scene.survey(named)
-    chosen = tuple(o for name, o in survey.outlooks.items() if not named or name in named)
-    for outlook in chosen:
-        environment_file.put(scene.folder, outlook.name, outlook.application.file)
-    _put_templates(scene, survey, named)
-    return chosen
-
-
-def _put_templates(scene: Scene, survey: Survey, named: Collection[str]) -> None:
-    """Template files follow from all instances; an instance that is left alone keeps what it has."""
-    templates = {*named, *map(template_of, named)}
+    # An instance may live on its template's file, which goes as soon as one of them differs.
+    templates = {template_of(unit) for unit in named} - {None}
+    for name, outlook in survey.outlooks.items():
+        if not named or name in named or template_of(name) in templates:
+            environment_file.put(scene.folder, name, outlook.application.file)
     for template, file in survey.templates.items():
         if not named or template in templates:
             environment_file.put(scene.folder, template, file)
+    return tuple(outlook for name, outlook in survey.outlooks.items() if not named or name in named)

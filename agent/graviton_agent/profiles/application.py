@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from graviton_agent.calibration.outcome import Outcome
+from graviton_agent.errors import AgentError
 from graviton_agent.profiles.facts import Present
 from graviton_agent.profiles.profile import Profile
 from graviton_agent.settings.catalogue import setting_of
@@ -17,6 +18,8 @@ from graviton_agent.units.held import Held, UnitEnvironment
 from graviton_agent.units.identity import FILE_FACT
 from graviton_agent.units.names import instance_of, template_of
 from graviton_agent.units.unit import Unit
+
+NO_PROFILE = "it has no profile"
 
 
 class State(StrEnum):
@@ -53,6 +56,8 @@ class Application:
     """What the profile would set and the operator decides."""
     differences: tuple[str, ...] = ()
     """What makes the profile stale."""
+    hint: str | None = None
+    """What to do about it, where that is known."""
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -96,7 +101,7 @@ def decide(present: Present, profile: Profile, *, not_graviton: str | None) -> A
 
 def uncalibrated(unit: str) -> Application:
     """What a managed unit without a profile gets: nothing."""
-    return Application(unit, State.UNCALIBRATED, "it has no profile")
+    return Application(unit, State.UNCALIBRATED, NO_PROFILE)
 
 
 def unmanaged(unit: str, reason: str) -> Application:
@@ -104,9 +109,9 @@ def unmanaged(unit: str, reason: str) -> Application:
     return Application(unit, State.UNMANAGED, reason)
 
 
-def unfit(unit: str, reason: str) -> Application:
+def unfit(unit: str, error: AgentError) -> Application:
     """What a unit gets that can't be managed as it is."""
-    return Application(unit, State.UNFIT, reason)
+    return Application(unit, State.UNFIT, error.message, hint=error.hint)
 
 
 def holder(environment: UnitEnvironment, variable: str) -> Held | None:

@@ -73,7 +73,7 @@ def assess(unit: Unit, given: Circumstances) -> Assessment:
     try:
         subject = make_subject(unit, managed, given.manager, given.root)
     except AgentError as error:
-        return Assessment(unfit(unit.name, error.message))
+        return Assessment(unfit(unit.name, error))
     found = []
     for profile in candidates(unit.name, given.profiles, given.sections):
         present = observe_present(subject, given.host, profile.fingerprint, given.root)

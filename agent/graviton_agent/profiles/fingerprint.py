@@ -36,7 +36,7 @@ ASKED = {
     "threads": "the number of threads",
     "bounds": "the bounds on accuracy and memory",
     "catalogue": "the agent's knowledge of the settings",
-    "held": "what others set for the unit",
+    "held": "the variables that others set",
 }
 SHARED = {**MACHINE, **INSIDE, **TORCH, **ASKED}
 """Every shared fact, in words."""
@@ -85,6 +85,10 @@ class Fingerprint:
 
 
 def _difference(words: str, name: str, before: str, after: str) -> str:
+    if name == "held":
+        old, new = set(before.split(", ")), set(after.split(", "))
+        gone = [f"{held} is not set by others any more" for held in sorted(old - new - {""})]
+        return "; ".join([*gone, *(f"{held} is set by others now" for held in sorted(new - old - {""}))])
     if name == "build":
         # Digests say nothing to people.
         return f"{words} is another one"

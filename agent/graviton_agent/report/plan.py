@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 
 from graviton_agent.configuration.compiled import Calibrate
 from graviton_agent.control.scene import Outlook
-from graviton_agent.profiles.application import State
+from graviton_agent.profiles.application import NO_PROFILE, State
 from graviton_agent.report.columns import INDENT, paragraph
 
 _DEEPER = 2 * INDENT
+RENEW = "its file is written anew: the unit's own files have changed, and its next start would drop it"
 
 
 def render_plan(outlooks: Sequence[Outlook]) -> str:
     """What `apply` would do, and why."""
     if not outlooks:
         return NO_UNITS
-    changing = [outlook for outlook in outlooks if outlook.changes]
+    changing = [outlook for outlook in outlooks if outlook.changes or outlook.renews]
     parts = [_block(outlook) for outlook in outlooks]
     if changing:
         parts.append(
@@ -37,12 +38,13 @@ def render_done(before: Sequence[Outlook]) -> str:
     if not before:
         return NO_UNITS
     changed = [outlook for outlook in before if outlook.changes]
+    renewed = any(outlook.renews for outlook in before)
     parts = [_block(outlook) for outlook in before]
     restart = [outlook.name for outlook in changed if outlook.is_active]
     if restart:
         words = f"To give it to what runs: systemctl restart {' '.join(restart)}"
         parts.append(paragraph(words, indent=INDENT))
-    elif not changed:
+    elif not changed and not renewed:
         parts.append(f"{INDENT}Nothing had to be changed.")
     return "\n\n".join(parts)
 
@@ -51,12 +53,22 @@ def _block(outlook: Outlook) -> str:
     """One unit: where it stands, what changes, and what the operator holds."""
     lines = [paragraph(f"{outlook.name}: {describe(outlook)}", indent=INDENT)]
     lines += [_DEEPER + line for line in difference(outlook.before, outlook.after)]
+    if outlook.renews:
+        lines.append(paragraph(RENEW, indent=_DEEPER))
     if step := next_step(outlook):
         lines.append(paragraph(step, indent=_DEEPER))
     for held in outlook.application.held:
         value = "unset" if held.value is None else held.value
         lines.append(paragraph(f"= {held.name} stays {value}: {held.source} decides", indent=_DEEPER))
     return "\n".join(lines)
+
+
+def render_kept(outlook: Outlook) -> str:
+    """What has become of a unit that was just calibrated."""
+    parts = [_block(outlook)]
+    if outlook.after and outlook.is_active:
+        parts.append(f"{INDENT}To give it to what runs: systemctl restart {outlook.name}")
+    return "\n\n".join(parts)
 
 
 def next_step(outlook: Outlook) -> str | None:
@@ -73,16 +85,17 @@ def next_step(outlook: Outlook) -> str | None:
                 return f"it is calibrated by: {by_hand}"
     if outlook.state is State.REVERTED:
         return f"it is taken up again by: graviton-agent apply {name}"
-    return None
+    return outlook.application.hint
 
 
 def describe(outlook: Outlook) -> str:
     """Where a unit stands, and why, in a clause."""
     reason = outlook.application.reason
-    words = {State.UNCALIBRATED: "not calibrated", State.UNFIT: "can't be managed"}
-    if outlook.state is State.UNCALIBRATED and reason == "it has no profile":
-        return words[outlook.state]
-    return f"{words.get(outlook.state, outlook.state.value)}, {reason}"
+    if outlook.state in {State.APPLIED, State.REVERTED}:
+        return reason
+    if outlook.state is State.UNFIT:
+        return f"can't be managed: {reason}"
+    return outlook.state.value if reason == NO_PROFILE else f"{outlook.state}, {reason}"
 
 
 def difference(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

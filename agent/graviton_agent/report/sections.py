@@ -22,13 +22,12 @@ def render_enabled(unit: str, written: Written, outlook: Outlook | None, *, relo
     return _lines(unit, words)
 
 
-def render_disabled(unit: str, written: Written, gone: Sequence[Outlook], *, reload: bool) -> str:
+def render_disabled(unit: str, written: Written, changed: Sequence[str], *, reload: bool) -> str:
     """The file, and what running units still have."""
     words = [f"{'its instances are' if is_template(unit) else 'it is'} managed no more, by {written.path}"]
     words += [f"note: {warning}" for warning in written.warnings]
-    running = [outlook.name for outlook in gone if outlook.before and outlook.is_active]
-    if running:
-        words.append(f"what runs keeps its variables until: systemctl restart {' '.join(running)}")
+    if changed:
+        words.append(f"what runs keeps its variables until: systemctl restart {' '.join(changed)}")
     if reload:
         words.append(RELOAD)
     return _lines(unit, words)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from graviton_agent.control.daemon import Daemon
+from graviton_agent.control.scene import Outlook
 from graviton_agent.host import Host
 from graviton_agent.profiles.application import State
 from graviton_agent.profiles.profile import Profile
@@ -12,7 +13,9 @@ from graviton_agent.report.columns import INDENT, definitions, paragraph, table
 from graviton_agent.report.host import headline
 from graviton_agent.report.plan import NO_UNITS, describe
 from graviton_agent.report.verification import Verified, verification_to_json
+from graviton_agent.units.verify import Verification
 
+IN_WAITING = "to be applied"
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
 
 
@@ -37,12 +40,12 @@ def _agent(daemon: Daemon, now: datetime) -> str:
     return paragraph(f"{words}: {daemon.says}" if daemon.says else words, indent=INDENT)
 
 
-def _row(outlook: Any, found: Any, now: datetime) -> list[str]:
+def _row(outlook: Outlook, found: Verification, now: datetime) -> list[str]:
     profile: Profile | None = outlook.assessment.profile
     has_gain = profile is not None and bool(profile.environment)
     return [
         outlook.name,
-        outlook.state,
+        IN_WAITING if outlook.changes and outlook.after else outlook.state,
         f"{profile.promised:.2f}x" if profile and has_gain else "-",
         f"{age(now - profile.calibrated)} ago" if profile else "-",
         found.sync,

@@ -17,14 +17,17 @@ def render_verified(verified: Sequence[Verified]) -> str:
 
 
 def _block(outlook: Outlook, found: Verification) -> str:
-    parts = [f"{outlook.name}: {found.sync}{_processes(found)}"]
-    lines = [paragraph(f"{parts[0]}; {describe(outlook)}", indent=INDENT)]
+    heading = f"{outlook.name}: {found.sync}{_processes(found)}; {describe(outlook)}"
+    lines = [paragraph(heading, indent=INDENT)]
     if found.keys:
+        header = ["variable", "expected", "actual", "state", "decided by"]
         rows = [
-            [key.name, key.expected or "-", key.actual or "-", key.sync, key.source or ""]
+            [key.name, key.expected or "-", key.actual or "-", key.sync, key.source or "-"]
             for key in found.keys
         ]
-        lines.append(table(["variable", "expected", "actual", "state", "decided by"], rows))
+        lines.append(table(header, rows))
+    if outlook.changes:
+        lines.append(f"{INDENT}It is to be given something else: graviton-agent plan {outlook.name}")
     if found.sync is Sync.RESTART_NEEDED:
         lines.append(f"{INDENT}To give it to what runs: systemctl restart {outlook.name}")
     return "\n\n".join(lines)
