@@ -36,44 +36,45 @@ def overview(*views: View, **facts: Any) -> Overview:
 @pytest.mark.parametrize(
     ("found", "doing", "words"),
     [
-        (overview(view("a"), view("b")), Doing(), "2 of 2 units get measured values"),
-        (overview(view("a")), Doing(), "1 of 1 unit gets measured values"),
+        (overview(view("a"), view("b")), Doing(), "measured values for 2 of 2 units"),
+        (overview(view("a")), Doing(), "measured values for 1 of 1 unit"),
         (
             overview(
                 view("a"), view("b", State.DEFAULT), view("c", State.INCONCLUSIVE), view("d", State.UNFIT)
             ),
             Doing(),
-            "1 of 4 units gets measured values; 1 best on default values; 1 too noisy to say; 1 can't be managed",
+            "measured values for 1 of 4 units; 1 best on default values; 1 too noisy to say; "
+            "1 can't be managed",
         ),
         (
             overview(view("a", State.UNCALIBRATED)),
             Doing(next="a"),
-            "0 of 1 unit gets measured values; next a, when the host is quiet",
+            "measured values for 0 of 1 unit; next a, when the host is quiet",
         ),
         (
             overview(view("a", State.STALE)),
             Doing(next="a", busy="load 0.50 per CPU, above 0.2"),
-            "0 of 1 unit gets measured values; next a, when the host is quiet: load 0.50 per CPU, above 0.2",
+            "measured values for 0 of 1 unit; next a, when the host is quiet: load 0.50 per CPU, above 0.2",
         ),
         (
             overview(view("a", State.UNCALIBRATED)),
             Doing(calibrating="a", next="b"),
-            "0 of 1 unit gets measured values; calibrating a",
+            "measured values for 0 of 1 unit; calibrating a",
         ),
         (
             overview(view("a", State.UNCALIBRATED, policy=Calibrate.MANUAL)),
             Doing(),
-            "0 of 1 unit gets measured values; 1 to be calibrated by hand",
+            "measured values for 0 of 1 unit; 1 to be calibrated by hand",
         ),
         (
             overview(view("a", State.STALE, policy=Calibrate.BEFORE_START, is_running=False)),
             Doing(),
-            "0 of 1 unit gets measured values; 1 to be calibrated before the next start",
+            "measured values for 0 of 1 unit; 1 to be calibrated before the next start",
         ),
         (
             overview(view("a", State.UNCALIBRATED)),
             Doing(failed=1),
-            "0 of 1 unit gets measured values; 1 failed to calibrate, to be tried again later",
+            "measured values for 0 of 1 unit; 1 failed to calibrate, to be tried again later",
         ),
         (overview(), Doing(), "no unit is managed"),
         (
@@ -89,7 +90,7 @@ def overview(*views: View, **facts: Any) -> Overview:
         (
             overview(view("a"), configuration=replace(configuration(), problems=("x", "y"))),
             Doing(),
-            "1 of 1 unit gets measured values; 2 errors in the configuration: graviton-agent config check",
+            "measured values for 1 of 1 unit; 2 errors in the configuration: graviton-agent config check",
         ),
         (
             overview(view("a")),

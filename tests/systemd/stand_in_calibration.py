@@ -1,7 +1,7 @@
-"""Stands in for `graviton-agent calibrate UNIT` in containers: leaves a profile, as if something had been measured.
+"""Stands in for `graviton-agent calibrate UNIT` in containers: leaves a profile, as if something was measured.
 
-/opt/calibration says what is to come of it: a value for the variable, "keep", "fail", "busy" or "hang". Run by the
-container's own Python, with the agent's modules that need no more than its standard library and jeepney.
+/opt/calibration says what is to come of it: a value for the variable, "keep", "fail", "busy" or "hang". Run by
+the container's own Python, with the agent's modules that need no more than its standard library and jeepney.
 """
 
 import sys
@@ -52,7 +52,7 @@ BUILD = TorchBuild(
 
 
 def leave_profile(unit: str, value: str | None, configuration: Configuration) -> None:
-    """Leaves the profile of a calibration now, by which the unit gets the value; None: the default was best."""
+    """Leaves the profile of a calibration now, by which the unit gets a value; None: the default is best."""
     root = Root()
     managed = configuration.unit(unit)
     assert managed is not None

@@ -52,7 +52,7 @@ def settled(host: AgentHost) -> None:
 
 
 def test_it_says_how_things_stand(host: AgentHost) -> None:
-    host.wait_for_status("5 of 5 units get measured values")
+    host.wait_for_status("measured values for 5 of 5 units")
 
 
 @pytest.mark.parametrize("unit", MANAGED)
@@ -87,9 +87,8 @@ def test_a_daemon_that_hangs_is_replaced(host: AgentHost) -> None:
     host.systemctl("restart", SERVICE)
     before = host.show(SERVICE, "MainPID")
     host.systemctl("kill", "--kill-whom=main", "--signal=STOP", SERVICE)
-    host.wait(
-        f"systemctl is-active --quiet {SERVICE} && test $(systemctl show --value -p MainPID {SERVICE}) != {before}"
-    )
+    main_pid = f"$(systemctl show --value --property=MainPID {SERVICE})"
+    host.wait(f"systemctl is-active --quiet {SERVICE} && test {main_pid} != {before}")
     assert host.restarted("app.service") == "64"
     host.run("rm", f"/etc/systemd/system/{SERVICE}.d/90-watchdog.conf")
     host.systemctl("daemon-reload")
@@ -200,8 +199,7 @@ def test_on_another_machine_it_stays_up_writes_nothing_and_says_so(host: AgentHo
 
 def test_no_heavy_module_is_resident(host: AgentHost) -> None:
     pid = host.show(SERVICE, "MainPID")
-    maps = host.path(f"/proc/{pid}/maps").read_text()
-    libraries = {name for name in re.findall(r"/\S*/([^/\s]+\.so)\S*", maps)}
+    libraries = set(re.findall(r"[^/\s]+\.so", host.path(f"/proc/{pid}/maps").read_text()))
     assert not [name for name in libraries if re.search("torch|pydantic|ssl|crypto|numpy", name)]
 
 

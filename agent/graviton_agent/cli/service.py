@@ -1,4 +1,4 @@
-"""`graviton-agent daemon` and `gate`: what systemd's units run, which `entry` leads past this and past typer."""
+"""`graviton-agent daemon` and `gate`: what systemd's units run. `entry` leads past this, and past typer."""
 
 from typing import Annotated
 

@@ -47,7 +47,7 @@ def status(overview: Overview | None, doing: Doing) -> str:
     units = overview.units.values()
     having = sum(unit.has_file for unit in units)
     total = f"{len(units)} unit{'' if len(units) == 1 else 's'}"
-    parts = [f"{having} of {total} get{'s' if having < 2 else ''} measured values"]
+    parts = [f"measured values for {having} of {total}"]
     if not units:
         parts = ["no unit is managed"]
     count = Counter(unit.state for unit in units)
