@@ -39,12 +39,14 @@ def overview(*views: View, **facts: Any) -> Overview:
         (overview(view("a"), view("b")), Doing(), "measured values for 2 of 2 units"),
         (overview(view("a")), Doing(), "measured values for 1 of 1 unit"),
         (
-            overview(
-                view("a"), view("b", State.DEFAULT), view("c", State.INCONCLUSIVE), view("d", State.UNFIT)
-            ),
+            overview(view("a"), view("b", State.DEFAULT), view("c", State.INCONCLUSIVE)),
             Doing(),
-            "measured values for 1 of 4 units; 1 best on default values; 1 too noisy to say; "
-            "1 can't be managed",
+            "measured values for 1 of 3 units; 1 best on default values; 1 too noisy to say",
+        ),
+        (
+            overview(view("a", State.HELD), view("b", State.REVERTED), view("c", State.UNFIT)),
+            Doing(),
+            "measured values for 0 of 3 units; 1 decided by the operator; 1 reverted; 1 can't be managed",
         ),
         (
             overview(view("a", State.UNCALIBRATED)),

@@ -140,7 +140,7 @@ def boot_host(
         host.write("/usr/bin/graviton-agent", LAUNCHER, mode=0o755)
         host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
         for unit in (SERVICE, GATE, QUIET):
-            host.run("ln", "-s", f"{LIBRARY}/systemd/{unit}", f"/usr/lib/systemd/system/{unit}")
+            host.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
             host.write(f"/usr/lib/systemd/system/{unit}.d/10-hardware.conf", SEES_HARDWARE)
         host.run("mkdir", "-p", GENERATORS, str(Path(PYTHON).parent))
         host.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", GENERATORS)

@@ -1,7 +1,7 @@
-"""Stands in for `graviton-agent calibrate UNIT` in containers: leaves a profile, as if something was measured.
+"""Stands in for `graviton-agent calibrate UNIT` in containers: leaves a profile, as if by measuring.
 
-/opt/calibration says what is to come of it: a value for the variable, "keep", "fail", "busy" or "hang". Run by
-the container's own Python, with the agent's modules that need no more than its standard library and jeepney.
+/opt/calibration says what is to come of it: a value for the variable, "keep", "fail", "busy" or "hang". Run
+by the container's own Python, with those modules of the agent that need no more than jeepney.
 """
 
 import sys

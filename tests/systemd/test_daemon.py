@@ -9,7 +9,7 @@ import pytest
 from graviton_agent.installed import ENVIRONMENT, SERVICE
 from tests.systemd.installed import CONFIGURATION, SEES_HARDWARE, AgentHost, boot_host
 from tests.systemd.rootfs import Release
-from tests.systemd.stand_in_calibration import NAME, PYTHON
+from tests.systemd.stand_in_calibration import NAME, PYTHON, TORCH
 
 SERVE = f"[Service]\nExecStart={PYTHON} -c 'import time; time.sleep(3600)'\n"
 INSTALL = "[Install]\nWantedBy=multi-user.target\n"
@@ -131,7 +131,8 @@ def test_an_upgrade_of_torch_is_noticed_without_a_start(host: AgentHost) -> None
 
 def test_the_same_torch_installed_anew_changes_nothing(host: AgentHost) -> None:
     host.install_torch("2.9.1")
-    host.wait_for_file("app.service")
+    new = f"version.py = $(stat --format=%i {TORCH}/version.py):"
+    host.wait(f'grep --quiet "{new}" {ENVIRONMENT}/app.service.env')
     assert host.restarted("app.service") == "64"
 
 

@@ -41,6 +41,7 @@ def main() -> int:
     from graviton_agent.service.serving import serve  # noqa: PLC0415 - it imports asyncio
 
     serve(upkeep, worker, notifier, say, overview)
+    upkeep.leave()
     # A thread that hangs on a disk must not keep the process.
     os._exit(0)
 

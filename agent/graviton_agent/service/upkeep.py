@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from graviton_agent.configuration.compiled import Calibrate, Configuration
 from graviton_agent.errors import StateError
 from graviton_agent.host import Verdict, read_host
-from graviton_agent.installed import CALIBRATED, ENVIRONMENT, STATE
+from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE, STATE
 from graviton_agent.profiles.application import State, unfit
 from graviton_agent.profiles.assessment import Assessment, Circumstances, assess
 from graviton_agent.profiles.facts import observe_host
@@ -22,7 +22,7 @@ from graviton_agent.units.environment_file import EnvironmentFile
 from graviton_agent.units.identity import FILE_FACT
 from graviton_agent.units.manager import list_units, manager_environment, read_properties
 from graviton_agent.units.names import environment_file_name, is_service_name, template_of
-from graviton_agent.units.unit import PROPERTIES, Unit, unit_of
+from graviton_agent.units.unit import PROPERTIES, Unit, UnitError, unit_of
 from graviton_agent.units.unit_files import UnitFiles
 
 Say = Callable[[str], object]
@@ -127,6 +127,15 @@ class Upkeep:
         }
         return Overview(configuration, self._not_graviton, views)
 
+    def leave(self) -> None:
+        """Sees to it that nothing is left where the agent isn't wanted any more.
+
+        systemd removes a service's runtime directories when it stops it, but not if it was masked first, as by
+        `systemctl mask --now`: then it has forgotten them [seen with systemd 252 and 257].
+        """
+        if UnitFiles(self._prefix).is_masked(SERVICE):
+            self._remove_all()
+
     def mark(self, unit: str) -> Mark | None:
         """What has become of a unit that waits before its start."""
         return self._marks.read(unit)
@@ -139,8 +148,7 @@ class Upkeep:
             self._configuration = self._configured.read(files)
         except StateError:
             # What has changed may have been meant to hold the agent back.
-            for name in self._files():
-                environment_file.remove(self._environment, name)
+            self._remove_all()
             raise
         return self._configuration
 
@@ -175,6 +183,10 @@ class Upkeep:
             if managed and managed.calibrate is Calibrate.BEFORE_START:
                 self._marks.update(name, is_settled=not _wants_calibration(seen.assessment))
 
+    def _remove_all(self) -> None:
+        for name in self._files():
+            environment_file.remove(self._environment, name)
+
     def _files(self) -> Iterable[str]:
         """The units that have an environment file."""
         names = Root(self._environment).entries("")
@@ -194,7 +206,7 @@ def _read(bus: Bus, name: str) -> Unit | None:
 
 def _assess(name: str, unit: Unit, given: Circumstances) -> Assessment:
     if unit.name != name:
-        return Assessment(unfit(name, f"it is another name of {unit.name}"))
+        return Assessment(unfit(name, UnitError(f"it is another name of {unit.name}")))
     return assess(unit, given)
 
 
