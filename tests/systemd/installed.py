@@ -17,7 +17,7 @@ from graviton_agent.installed import ENVIRONMENT, GATE, QUIET, SERVICE
 from graviton_agent.units.assignments import parse_environment_block
 from tests.host.machines import V1, cpuinfo
 from tests.systemd.container import RebootableContainer, boot
-from tests.systemd.rootfs import Release
+from tests.systemd.rootfs import BOOKWORM, Release
 from tests.systemd.stand_in_calibration import NAME, PYTHON, TORCH, WANTED, leave_profile
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -57,9 +57,9 @@ ExecStart=cp /proc/sys/kernel/random/boot_id /run/boot_id
 WantedBy=sysinit.target
 """
 # Some protections give a service a fresh /proc, in which the real machine shows.
-SEES_HARDWARE = """[Service]
-BindReadOnlyPaths=/opt/hardware/cpuinfo:/proc/cpuinfo /run/boot_id:/proc/sys/kernel/random/boot_id
-"""
+SEES_CPUS = "[Service]\nBindReadOnlyPaths=/opt/hardware/cpuinfo:/proc/cpuinfo\n"
+SEES_BOOT = "[Service]\nBindReadOnlyPaths=/run/boot_id:/proc/sys/kernel/random/boot_id\n"
+"""For systemd 252; later ones keep the file that systemd-nspawn has bound there."""
 
 
 class AgentHost(RebootableContainer):
@@ -141,7 +141,9 @@ def boot_host(
         host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
         for unit in (SERVICE, GATE, QUIET):
             host.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
-            host.write(f"/usr/lib/systemd/system/{unit}.d/10-hardware.conf", SEES_HARDWARE)
+            host.write(f"/usr/lib/systemd/system/{unit}.d/10-cpus.conf", SEES_CPUS)
+            if release is BOOKWORM:
+                host.write(f"/usr/lib/systemd/system/{unit}.d/10-boot.conf", SEES_BOOT)
         host.run("mkdir", "-p", GENERATORS, str(Path(PYTHON).parent))
         host.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", GENERATORS)
         host.run("ln", "-s", "/usr/bin/python3", PYTHON)

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from graviton_agent.installed import ENVIRONMENT, SERVICE
-from tests.systemd.installed import CONFIGURATION, SEES_HARDWARE, AgentHost, boot_host
+from tests.systemd.installed import CONFIGURATION, SEES_CPUS, AgentHost, boot_host
 from tests.systemd.rootfs import Release
 from tests.systemd.stand_in_calibration import NAME, PYTHON, TORCH
 
-SERVE = f"[Service]\nExecStart={PYTHON} -c 'import time; time.sleep(3600)'\n"
+# Of type "exec", so that a start has ended only when the process has its own environment.
+SERVE = f"[Service]\nType=exec\nExecStart={PYTHON} -c 'import time; time.sleep(3600)'\n"
 INSTALL = "[Install]\nWantedBy=multi-user.target\n"
 ANYHOW = "[Unit]\nStartLimitIntervalSec=0\n"
 ESCAPED, INSTANCE, OTHER = r"a-b\x2dc.service", "llm@1.service", "llm@2.service"
@@ -46,6 +47,7 @@ def host(release: Release) -> Iterator[AgentHost]:
 @pytest.fixture(autouse=True)
 def settled(host: AgentHost) -> None:
     """What every test may begin with: the agent is up, and so are the units' values."""
+    host.systemctl("reset-failed")
     host.systemctl("start", SERVICE)
     for unit in MANAGED:
         host.wait_for_file(unit)
@@ -111,7 +113,6 @@ def test_units_have_default_values_when_it_has_failed_for_good(host: AgentHost) 
     kill = f"systemctl kill --signal=KILL {SERVICE}"
     host.wait(f"{{ {kill}; systemctl is-failed --quiet {SERVICE}; }}")
     assert host.restarted("app.service") is None
-    host.systemctl("reset-failed", SERVICE)
 
 
 def test_after_an_upgrade_of_torch_nothing_stale_is_injected_in_the_next_second(host: AgentHost) -> None:
@@ -181,11 +182,11 @@ def test_a_bus_that_is_restarted_is_found_again(host: AgentHost) -> None:
 
 
 def test_on_another_machine_it_stays_up_writes_nothing_and_says_so(host: AgentHost) -> None:
-    seen = f"/usr/lib/systemd/system/{SERVICE}.d/10-hardware.conf"
+    seen = f"/usr/lib/systemd/system/{SERVICE}.d/10-cpus.conf"
     host.write(
         "/opt/hardware/other", "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC 7R13\n"
     )
-    host.write(seen, SEES_HARDWARE.replace("/opt/hardware/cpuinfo", "/opt/hardware/other"))
+    host.write(seen, SEES_CPUS.replace("/opt/hardware/cpuinfo", "/opt/hardware/other"))
     host.systemctl("daemon-reload")
     host.systemctl("restart", SERVICE)
     host.wait_for_status(
@@ -193,7 +194,7 @@ def test_on_another_machine_it_stays_up_writes_nothing_and_says_so(host: AgentHo
     )
     assert host.run("ls", ENVIRONMENT) == ""
     assert host.restarted("app.service") is None
-    host.write(seen, SEES_HARDWARE)
+    host.write(seen, SEES_CPUS)
     host.systemctl("daemon-reload")
     host.systemctl("restart", SERVICE)
 

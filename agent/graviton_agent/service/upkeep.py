@@ -130,8 +130,8 @@ class Upkeep:
     def leave(self) -> None:
         """Sees to it that nothing is left where the agent isn't wanted any more.
 
-        systemd removes a service's runtime directories when it stops it, but not if it was masked first, as by
-        `systemctl mask --now`: then it has forgotten them [seen with systemd 252 and 257].
+        systemd removes a service's runtime directories when it stops it, but not if it was masked first, as
+        by `systemctl mask --now`: then it has forgotten them [seen with systemd 252 and 257].
         """
         if UnitFiles(self._prefix).is_masked(SERVICE):
             self._remove_all()
