@@ -12,7 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
@@ -248,23 +248,34 @@ class RebootableContainer(Container):
 Booted = TypeVar("Booted", bound=RebootableContainer)
 
 
-@contextmanager
 def boot(
     release: Release,
     *,
     files: Mapping[str, str] | None = None,
     bind: Sequence[tuple[Path, str]] = (),
     mask: Sequence[str] = (),
-    kind: type[Booted] = RebootableContainer,  # type: ignore[assignment]
+) -> AbstractContextManager[RebootableContainer]:
+    """Boots a fresh container, and takes all of it away at the end; see `boot_as`."""
+    return boot_as(RebootableContainer, release, files=files, bind=bind, mask=mask)
+
+
+@contextmanager
+def boot_as(
+    kind: type[Booted],
+    release: Release,
+    *,
+    files: Mapping[str, str] | None = None,
+    bind: Sequence[tuple[Path, str]] = (),
+    mask: Sequence[str] = (),
 ) -> Iterator[Booted]:
     """Boots a fresh container, and takes all of it away at the end.
 
     Args:
+        kind: what the container is to be.
         release: which Debian.
         files: contents by absolute path, there before the container boots.
         bind: folders of this machine, and where the container sees them, read-only.
         mask: units that can't start.
-        kind: what the container is to be.
     """
     name = f"graviton-agent-{os.getpid()}-{next(_numbers)}"
     lower = rootfs(release)

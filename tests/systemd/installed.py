@@ -16,7 +16,7 @@ from graviton_agent.configuration.load import compile_configuration
 from graviton_agent.installed import ENVIRONMENT, GATE, QUIET, SERVICE
 from graviton_agent.units.assignments import parse_environment_block
 from tests.host.machines import V1, cpuinfo
-from tests.systemd.container import RebootableContainer, boot
+from tests.systemd.container import RebootableContainer, boot_as
 from tests.systemd.rootfs import BOOKWORM, Release
 from tests.systemd.stand_in_calibration import NAME, PYTHON, TORCH, WANTED, leave_profile
 
@@ -136,7 +136,7 @@ def boot_host(
     if release.python == OWN_PYTHON:
         packages = [(folder_of("pydantic").parent, PACKAGES)]
     sources = [(REPOSITORY / name, f"{LIBRARY}/{name}") for name in ("agent", "systemd")]
-    with boot(release, files=files, bind=[*sources, *packages], mask=mask, kind=AgentHost) as host:
+    with boot_as(AgentHost, release, files=files, bind=[*sources, *packages], mask=mask) as host:
         host.write("/usr/bin/graviton-agent", LAUNCHER, mode=0o755)
         host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
         for unit in (SERVICE, GATE, QUIET):

@@ -152,6 +152,7 @@ def test_a_calibration_ends_with_the_agent(host: AgentHost) -> None:
 def test_a_stale_unit_is_calibrated_again(host: AgentHost) -> None:
     begin(host, tables("app.service", calibrate="when-quiet", quiet=QUIET_AT_ONCE))
     host.wait_for_file("app.service")
+    host.wait(f"! systemctl show --property=StatusText {SERVICE} | grep --quiet calibrating")
     host.write(str(WANTED), "32")
     host.install_torch("2.10.0")
     host.wait_for_file("app.service", there=False)
