@@ -267,6 +267,7 @@ def boot_as(
     files: Mapping[str, str] | None = None,
     bind: Sequence[tuple[Path, str]] = (),
     mask: Sequence[str] = (),
+    more: str | None = None,
 ) -> Iterator[Booted]:
     """Boots a fresh container, and takes all of it away at the end.
 
@@ -276,9 +277,10 @@ def boot_as(
         files: contents by absolute path, there before the container boots.
         bind: folders of this machine, and where the container sees them, read-only.
         mask: units that can't start.
+        more: a package that its file system has besides.
     """
     name = f"graviton-agent-{os.getpid()}-{next(_numbers)}"
-    lower = rootfs(release)
+    lower = rootfs(release, more)
     mount = unified_cgroups()
     assert mount is not None
     cgroup = mount / name

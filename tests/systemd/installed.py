@@ -121,9 +121,22 @@ def torch_files(version: str) -> dict[str, str]:
 
 @contextmanager
 def boot_host(
-    release: Release, *, units: Mapping[str, str], configuration: str, mask: Sequence[str] = ()
+    release: Release,
+    *,
+    units: Mapping[str, str],
+    configuration: str,
+    mask: Sequence[str] = (),
+    more: str | None = None,
 ) -> Iterator[AgentHost]:
-    """Boots such a host; the agent is installed and enabled, but not started."""
+    """Boots such a host; the agent is installed and enabled, but not started.
+
+    Args:
+        release: which Debian.
+        units: unit files by name.
+        configuration: the agent's, as text.
+        mask: units that can't start.
+        more: a package that the host has besides.
+    """
     files = {
         "/opt/hardware/cpuinfo": cpuinfo(V1, V1, V1, V1),
         "/opt/hardware/sys_vendor": "Amazon EC2\n",
@@ -132,25 +145,33 @@ def boot_host(
         **{f"/etc/systemd/system/{name}": text for name, text in units.items()},
         **torch_files("2.9.1"),
     }
-    packages = [(folder_of(name), f"{PACKAGES}/{name}") for name in ("jeepney", "sdnotify")]
-    if release.python == OWN_PYTHON:
-        packages = [(folder_of("pydantic").parent, PACKAGES)]
-    sources = [(REPOSITORY / name, f"{LIBRARY}/{name}") for name in ("agent", "systemd")]
-    with boot_as(AgentHost, release, files=files, bind=[*sources, *packages], mask=mask) as host:
-        host.write("/usr/bin/graviton-agent", LAUNCHER, mode=0o755)
-        host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
-        for unit in (SERVICE, GATE, QUIET):
-            host.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
-            host.write(f"/usr/lib/systemd/system/{unit}.d/10-cpus.conf", SEES_CPUS)
-            if release is BOOKWORM:
-                host.write(f"/usr/lib/systemd/system/{unit}.d/10-boot.conf", SEES_BOOT)
-        host.run("mkdir", "-p", GENERATORS, str(Path(PYTHON).parent))
-        host.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", GENERATORS)
-        host.run("ln", "-s", "/usr/bin/python3", PYTHON)
+    packages = [(folder_of("pydantic").parent, PACKAGES)] if release.python == OWN_PYTHON else []
+    with boot_as(AgentHost, release, files=files, bind=packages, mask=mask, more=more) as host:
+        _install(host)
         host.systemctl("enable", "--now", "hardware.service")
         host.configure(configuration)
         host.systemctl("enable", SERVICE)
         yield host
+
+
+def _install(host: AgentHost) -> None:
+    """Puts everything where a package would put it, byte code included."""
+    for name in ("agent", "systemd"):
+        host.copy(REPOSITORY / name, f"{LIBRARY}/{name}")
+    for name in ("jeepney", "sdnotify"):
+        host.copy(folder_of(name), f"{LIBRARY}/agent/{name}")
+    compiler = ("python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
+    host.run(*compiler, f"{LIBRARY}/agent")
+    host.write("/usr/bin/graviton-agent", LAUNCHER, mode=0o755)
+    host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
+    for unit in (SERVICE, GATE, QUIET):
+        host.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
+        host.write(f"/usr/lib/systemd/system/{unit}.d/10-cpus.conf", SEES_CPUS)
+        if host.release is BOOKWORM:
+            host.write(f"/usr/lib/systemd/system/{unit}.d/10-boot.conf", SEES_BOOT)
+    host.run("mkdir", "-p", GENERATORS, str(Path(PYTHON).parent))
+    host.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", GENERATORS)
+    host.run("ln", "-s", "/usr/bin/python3", PYTHON)
 
 
 def folder_of(package: str) -> Path:
