@@ -28,7 +28,8 @@ def _without_openssl() -> None:
     """Keeps OpenSSL out of the resident process, which talks to nobody over a network.
 
     asyncio and hashlib would load it, which takes 7 MB. hashlib does without it where Python has all hash
-    functions of its own, which Debian's and Ubuntu's have, and Fedora's and Amazon Linux's have not.
+    functions of its own; some distributions' is built without [cpython configure.ac,
+    --with-builtin-hashlib-hashes].
     """
     modules = cast(dict[str, Any], sys.modules)
     modules["ssl"] = None
