@@ -156,7 +156,8 @@ class Scene:
         templates = {**dict.fromkeys(filter(is_template, in_place)), **templates}
         outlooks = {}
         for name, (unit, seen) in found.items():
-            template = template_of(name) or ""
+            # An instance with a section of its own doesn't read its template's file.
+            template = "" if name in circumstances.sections else template_of(name) or ""
             after = templates.get(template)
             outlooks[name] = Outlook(
                 name,
