@@ -51,14 +51,9 @@ class Machine:
 
     def check(self, *arguments: str, timeout: float = 20.0) -> str:
         """Runs the check as a unit's drop-in does; returns what the journal would show."""
+        program = [sys.executable, "-ISE", PROGRAMS / "graviton-agent-check"]
         ran = subprocess.run(
-            [
-                sys.executable,
-                "-ISE",
-                PROGRAMS / "graviton-agent-check",
-                *(arguments or ["llm.service"]),
-                self.tree.root,
-            ],
+            [*program, *(arguments or ["llm.service"]), self.tree.root],
             capture_output=True,
             text=True,
             check=True,

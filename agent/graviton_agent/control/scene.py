@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from graviton_agent.configuration.load import compile_configuration
-from graviton_agent.configuration.problem import did_you_mean
+from graviton_agent.configuration.problem import unit_meant
 from graviton_agent.errors import AgentError, ExitCode, StateError, UsageError
 from graviton_agent.host import Verdict, read_host
 from graviton_agent.installed import ENVIRONMENT
@@ -102,7 +102,7 @@ class Scene:
         """A unit that the agent manages, by its name or another one. Raises AgentError with the way on."""
         unit = self.read_unit(name)
         if unit.load_state == NOT_THERE:
-            near = did_you_mean(name, self.files.names())
+            near = unit_meant(name, self.files.names())
             raise UsageError(f"there is no unit {name}", hint=near or "systemctl list-unit-files lists them")
         if self.configuration.unit(unit.name) is None:
             raise self._not_managed(unit)

@@ -23,7 +23,7 @@ FITS = "="
 
 
 def main(arguments: list[str]) -> None:
-    """Takes the unit's name, after ALONE if it reads its own file alone, and perhaps a root in place of "/"."""
+    """Takes the unit's name, behind ALONE if it reads its own file alone, and perhaps a root for "/"."""
     alone = arguments[1:2] == [ALONE]
     unit, *roots = arguments[1 + alone :] or [""]
     if is_service_name(unit):
