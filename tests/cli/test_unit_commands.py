@@ -40,15 +40,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Managed:
 
 def test_plan_shows_the_difference_and_writes_nothing(command: Command, machine: Managed) -> None:
     machine.calibrated()
-    result = command("plan")
-    assert result.out == (
-        "  llm.service: at least 1.28x as fast, calibrated on 2026-11-23\n"
-        "    + DNNL_DEFAULT_FPMATH_MODE=BF16\n"
-        "    + TORCH_MKLDNN_MATMUL_MIN_DIM=64\n"
-        "\n"
-        "  1 of 1 would be given something else. `graviton-agent apply` does so; a running unit has it after\n"
-        "  its next restart.\n"
-    )
+    assert command("plan").out.splitlines() == [
+        "  llm.service: at least 1.28x as fast, calibrated on 2026-11-23",
+        "    + DNNL_DEFAULT_FPMATH_MODE=BF16",
+        "    + TORCH_MKLDNN_MATMUL_MIN_DIM=64",
+        "",
+        "  1 of 1 would be given something else. `graviton-agent apply` does so; a running unit has it after",
+        "  its next restart.",
+    ]
     assert machine.environment() is None
 
 
@@ -360,8 +359,8 @@ def test_the_record_is_written_where_one_wants_it(
 
 @pytest.mark.parametrize(
     "option",
-    ["--python=/a", "--batch=1", "--layers=8x8", "--preset=llama", "--threads=1", "--processes=1", "--settings=bf16",
-     "--forbid=bf16", "--min-cosine=0.5", "--memory-margin=1M"],
+    ["--python=/a", "--batch=1", "--layers=8x8", "--preset=llama", "--threads=1", "--processes=1",
+     "--settings=bf16", "--forbid=bf16", "--min-cosine=0.5", "--memory-margin=1M"],
 )  # fmt: skip
 def test_what_is_measured_for_a_unit_is_the_configurations_word(command: Command, option: str) -> None:
     name = option.partition("=")[0]
