@@ -8,12 +8,18 @@ from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import Block
 
 
+ENOUGH = 4
+"""So many values tell what is usual in this session."""
+
+
 class Canaries:
-    """The canary's times of this session, kept apart by thread count."""
+    """What is usual in this session: the canary's times by thread count, and the CPU time that is lost."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._seen: dict[int | None, list[float]] = {}
+        self._steal: list[float] = []
+        self._foreign: list[float] = []
 
     def disturbance(self, blocks: Sequence[tuple[int | None, Block]]) -> str | None:
         """Why a round should be measured again, or None; remembers the round's canaries either way.
@@ -29,12 +35,29 @@ class Canaries:
                 continue
             seen = self._seen.setdefault(threads, [])
             canary = math.log(block.canary_ns)
-            off = off or (len(seen) >= 4 and abs(canary - median(seen)) > self._rules.canary_tolerance)
+            off = off or (len(seen) >= ENOUGH and abs(canary - median(seen)) > self._rules.canary_tolerance)
             seen.append(canary)
         # Over the whole round: in a single short block one tick of the kernel's clock is some percent.
         elapsed = sum(block.elapsed_ns for _, block in blocks)
-        if sum(b.steal * b.elapsed_ns for _, b in blocks) > self._rules.steal_tolerance * elapsed:
+        if elapsed <= 0:
+            return "the canary was off" if off else None
+        steal = sum(b.steal * b.elapsed_ns for _, b in blocks) / elapsed
+        foreign = sum(b.foreign * b.elapsed_ns for _, b in blocks) / elapsed
+        stolen = _stands_out(steal, self._steal, self._rules.steal_tolerance)
+        crowded = _stands_out(foreign, self._foreign, self._rules.foreign_tolerance)
+        if stolen:
             return "CPU time was stolen by the hypervisor"
-        if sum(b.foreign * b.elapsed_ns for _, b in blocks) > self._rules.foreign_tolerance * elapsed:
+        if crowded:
             return "other processes used the CPUs"
         return "the canary was off" if off else None
+
+
+def _stands_out(share: float, seen: list[float], tolerance: float) -> bool:
+    """Whether a round lost more of the CPU time than this session usually does, which it then remembers.
+
+    What is always lost strikes every round alike: measuring again would help nothing, and what it costs in
+    exactness shows in how much the pairs differ.
+    """
+    usual = median(seen) if len(seen) >= ENOUGH else 0.0
+    seen.append(share)
+    return share > usual + tolerance
