@@ -45,10 +45,6 @@ format: $(BIN)/.test ## Format the sources.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: bench-planted
-bench-planted: $(BIN)/.test ## Calibrate planted gains with real processes; ARGS="--slice 5" does five tasks more.
-	@$(BIN)/python -m benchmarks.planted $(ARGS)
-
 .PHONY: clean
 clean: ## Remove what the commands above made.
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -62,5 +58,5 @@ bench-decisions: $(BIN)/.test ## How often the decision is right, on simulated h
 	$(BIN)/python -m benchmarks.decisions $(ARGS)
 
 .PHONY: bench-planted
-bench-planted: $(BIN)/.test ## Planted truths on real torch, alone and beside a neighbour (an hour).
+bench-planted: $(BIN)/.test ## Planted gains on real torch, alone and beside a neighbour (an hour); resumable.
 	$(BIN)/python -m benchmarks.planted $(ARGS)

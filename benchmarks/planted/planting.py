@@ -7,8 +7,8 @@ from pathlib import Path
 from benchmarks.planted.interpreter.sitecustomize import FAST, REPEATS
 from graviton_agent.calibration.plan import Choice, Plan
 from graviton_agent.host import Host
-from graviton_agent.settings.threads import Threads
 from graviton_agent.settings.setting import Applies, Lever, Proof, Setting
+from graviton_agent.settings.threads import Threads
 from graviton_agent.torch_build import TorchBuild
 from graviton_agent.workload import Case, Layer, Workload
 
@@ -20,8 +20,8 @@ WIDTH = 640
 BATCHES = (64, 16)
 """33 MB of weights in 20 layers: the smaller batch waits for memory, the larger one computes."""
 THREADS = 1
-"""On a shared machine a small network on two threads differs by a tenth from pair to pair: a gain of 5 % can't
-be told there in any time, and nearly every calibration is inconclusive."""
+"""On a shared machine a small network on two threads differs by a tenth from pair to pair: a gain of 5 %
+can't be told there in any time, and nearly every calibration is inconclusive."""
 
 
 class Planted(Setting):
@@ -88,10 +88,4 @@ class Planting:
     def plan(self, host: Host, seed: int) -> Plan:
         """A calibration that may set the planted variable, and nothing else."""
         lever = Choice(Planted(), "1")
-        return Plan(
-            workload=self.workload,
-            levers=(lever,),
-            cpus=host.usable_cpus,
-            fixed_threads=THREADS,
-            seed=seed,
-        )
+        return Plan(workload=self.workload, levers=(lever,), cpus=host.usable_cpus, seed=seed)

@@ -59,10 +59,21 @@ PRESETS = {
         NoisePreset("noisy", process=0.02, drift=0.03, white=0.02, bursts_per_minute=3.0),
         NoisePreset("storm", process=0.03, drift=0.06, white=0.03, bursts_per_minute=9.0),
         NoisePreset(
-            "shared-tutorial", process=0.02, drift=0.02, white=0.02, bursts_per_minute=2.0, steal_floor=0.025
+            "shared-tutorial",
+            process=0.02,
+            drift=0.02,
+            white=0.02,
+            bursts_per_minute=2.0,
+            steal_floor=0.025,
         ),
         NoisePreset(
-            "shared-small", process=0.073, drift=0.03, white=0.045, bursts_per_minute=3.0, steal_floor=0.025
+            "shared-small",
+            process=0.073,
+            drift=0.03,
+            white=0.045,
+            bursts_per_minute=3.0,
+            canary_white=0.12,
+            steal_floor=0.025,
         ),
         NoisePreset(
             "heavy", process=0.015, drift=0.02, white=0.015, tails=3, placement=0.02, bursts_per_minute=4.0

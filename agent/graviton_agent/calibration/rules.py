@@ -77,7 +77,10 @@ class Rules:
     settled: float = 0.05
     """Two successive warm-up iterations within this of each other end the warm-up."""
     canary_tolerance: float = 0.12
-    """A round in which the canary's log differs by more from the session's median is measured again."""
+    """A round in which the canary's log differs by more from the session's median is measured again, unless
+    the session's canaries differ as much all the time."""
+    canary_share: float = 0.33
+    """A pair's standard deviation is taken to be at least this share of the canaries'."""
     steal_tolerance: float = 0.02
     """A round that lost so much more of the host's CPU time to the hypervisor than the session's median round
     is measured again."""

@@ -129,9 +129,7 @@ class Cage:
         Raises AgentError.
         """
         try:
-            child = self._start(
-                [self.interpreter, *TELL_ENVIRONMENT], environment_settings(self._properties)
-            )
+            child = self._start([self.interpreter, *TELL_ENVIRONMENT], environment_settings(self._properties))
         except OSError as error:
             raise AgentError(f"{self._unit.name} can't be started in the cage: {error.strerror}") from None
         try:
