@@ -54,7 +54,7 @@ schema: $(BIN)/.test ## Write docs/record.schema.json from the record's model.
 	$(BIN)/python -c 'import json; from graviton_agent.record import Record; print(json.dumps(Record.model_json_schema(), indent=1))' > docs/record.schema.json
 
 .PHONY: bench-decisions
-bench-decisions: $(BIN)/.test ## How often the decision is right, on simulated hosts (20 minutes on two cores).
+bench-decisions: $(BIN)/.test ## How often the decision is right, on simulated hosts (40 minutes on two cores).
 	$(BIN)/python -m benchmarks.decisions $(ARGS)
 
 .PHONY: bench-planted
