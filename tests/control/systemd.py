@@ -79,7 +79,7 @@ class FakeBus(Bus):
         match call.member, call.arguments:
             case "GetAll", (interface,):
                 found = self._unit(call.path)
-                return (found if interface == UNIT else {},)
+                return (found if interface in {"", UNIT} else {},)
             case "Get", (_, "Environment"):
                 return (("as", self.environment),)
             case "ListUnitsByPatterns", (_, patterns):

@@ -245,6 +245,9 @@ class RebootableContainer(Container):
         self.leader = self._machine.wait_until_booted()
 
 
+Booted = TypeVar("Booted", bound=RebootableContainer)
+
+
 @contextmanager
 def boot(
     release: Release,
@@ -252,7 +255,8 @@ def boot(
     files: Mapping[str, str] | None = None,
     bind: Sequence[tuple[Path, str]] = (),
     mask: Sequence[str] = (),
-) -> Iterator[RebootableContainer]:
+    kind: type[Booted] = RebootableContainer,  # type: ignore[assignment]
+) -> Iterator[Booted]:
     """Boots a fresh container, and takes all of it away at the end.
 
     Args:
@@ -260,6 +264,7 @@ def boot(
         files: contents by absolute path, there before the container boots.
         bind: folders of this machine, and where the container sees them, read-only.
         mask: units that can't start.
+        kind: what the container is to be.
     """
     name = f"graviton-agent-{os.getpid()}-{next(_numbers)}"
     lower = rootfs(release)
@@ -292,7 +297,7 @@ def boot(
             )
             leader = 0
             try:
-                container = RebootableContainer(release, _Machine(process, messages, console))
+                container = kind(release, _Machine(process, messages, console))
                 leader = container.leader
                 yield container
                 leader = container.leader

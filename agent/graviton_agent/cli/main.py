@@ -19,6 +19,7 @@ from graviton_agent.cli.detect import detect
 from graviton_agent.cli.enable import disable, enable
 from graviton_agent.cli.plan import plan
 from graviton_agent.cli.revert import revert
+from graviton_agent.cli.service import daemon, gate
 from graviton_agent.cli.settings import settings
 from graviton_agent.cli.status import status
 from graviton_agent.cli.verify import verify
@@ -43,6 +44,8 @@ app.command("revert")(revert)
 app.command("verify")(verify)
 app.command("status")(status)
 app.add_typer(config)
+app.command("daemon")(daemon)
+app.command("gate")(gate)
 
 
 class Terminated(BaseException):

@@ -45,7 +45,7 @@ def unit_path(name: str) -> str:
 
 
 def get_all(path: str, interface: str) -> Call:
-    """All properties of one interface; the answer's first value is a Properties."""
+    """All properties of one interface, or of all with ""; the answer's first value is a Properties."""
     return Call(path, PROPERTIES, "GetAll", "s", (interface,))
 
 
@@ -106,7 +106,8 @@ def manager_environment(bus: Bus) -> dict[str, str]:
 
 def read_properties(bus: Bus, name: str) -> Properties:
     """All that PID 1 knows of a service, whether it runs or not. Raises BusError."""
-    path = unit_path(name)
-    (of_unit,) = bus.call(get_all(path, UNIT))
-    (of_service,) = bus.call(get_all(path, SERVICE))
-    return {**of_unit, **of_service}
+    # Without the name of an interface PID 1 tells the properties of all
+    # [systemd src/libsystemd/sd-bus/bus-objects.c, process_get_all].
+    (properties,) = bus.call(get_all(unit_path(name), ""))
+    found: Properties = properties
+    return found
