@@ -1,10 +1,14 @@
 """What the commands see, and what they answer to names that make no sense."""
 
 import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from graviton_agent.configuration.compiled import write_compiled
 from graviton_agent.control.daemon import read_daemon
 from graviton_agent.control.scene import exit_code, require_root
 from graviton_agent.errors import AgentError, ExitCode, UsageError
@@ -141,3 +145,23 @@ def test_who_is_not_root_is_told_so_in_one_line(monkeypatch: pytest.MonkeyPatch,
         require_root(Root())
     # Another system's tree is read with the rights that one has.
     require_root(Root(tmp_path))
+
+
+def test_the_daemons_record_of_the_configuration_is_used_while_it_is_up_to_date(machine: Managed) -> None:
+    record = machine.host.tree.root / "var/lib/graviton-agent/configuration.json"
+    unmanaged = replace(machine.scene.configuration, units={})
+    write_compiled(unmanaged, record)
+    assert machine.scene.configuration.units == {}
+    machine.manage("web.service")
+    assert set(machine.scene.configuration.units) == {"llm.service", "web.service"}
+    record.write_text("{}")
+    assert len(machine.scene.configuration.units) == 2
+
+
+def test_looking_at_units_needs_nothing_that_takes_long_to_import() -> None:
+    script = (
+        "import sys; import graviton_agent.control.verifying, graviton_agent.report.status\n"
+        "print(sorted({'pydantic', 'rich', 'typer'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from graviton_agent.control.scene import exit_code
-from graviton_agent.control.writing import apply, keep, revert, withdraw
+from graviton_agent.control.writing import apply, keep, revert, settle, withdraw
 from graviton_agent.errors import ExitCode
 from graviton_agent.profiles.application import State
 from tests.control.machine import Managed
@@ -132,7 +132,32 @@ def test_a_profile_that_is_kept_replaces_the_former_one(machine: Managed) -> Non
     assert machine.environment() is None
 
 
+def test_a_consent_that_is_withdrawn_takes_its_file_away_at_once(machine: Managed) -> None:
+    machine.calibrated()
+    apply(machine.scene, [])
+    machine.manage("llm.service", '[units."llm.service"]\nallow_bf16 = false\n')
+    outlook = settle(machine.scene, "llm.service")
+    assert outlook is not None
+    assert outlook.state is State.STALE
+    assert machine.environment() is None
+
+
+def test_a_new_section_leaves_reverted_what_was(machine: Managed) -> None:
+    machine.calibrated()
+    revert(machine.scene, [])
+    settle(machine.scene, "llm.service")
+    assert machine.environment() is None
+
+
 # Templates
+
+
+def test_a_templates_new_section_concerns_all_its_instances(instances: Managed) -> None:
+    instances.calibrated(ONE)
+    apply(instances.scene, [])
+    instances.host.tree.write(f"etc/graviton-agent/conf.d/20-{TEMPLATE}.toml", f'[units."{TEMPLATE}"]\n')
+    assert settle(instances.scene, TEMPLATE) is None
+    assert [instances.environment(name) for name in (ONE, TWO, TEMPLATE)] == [None, None, None]
 
 
 def test_the_profile_of_one_instance_serves_its_siblings_and_those_to_come(instances: Managed) -> None:

@@ -121,9 +121,22 @@ def torch_files(version: str) -> dict[str, str]:
 
 @contextmanager
 def boot_host(
-    release: Release, *, units: Mapping[str, str], configuration: str, mask: Sequence[str] = ()
+    release: Release,
+    *,
+    units: Mapping[str, str],
+    configuration: str,
+    mask: Sequence[str] = (),
+    bind: Sequence[tuple[Path, str]] = (),
 ) -> Iterator[AgentHost]:
-    """Boots such a host; the agent is installed and enabled, but not started."""
+    """Boots such a host; the agent is installed and enabled, but not started.
+
+    Args:
+        release: which Debian.
+        units: unit files by name.
+        configuration: the agent's.
+        mask: units that can't start.
+        bind: more folders of this machine, and where the host sees them, read-only.
+    """
     files = {
         "/opt/hardware/cpuinfo": cpuinfo(V1, V1, V1, V1),
         "/opt/hardware/sys_vendor": "Amazon EC2\n",
@@ -136,7 +149,7 @@ def boot_host(
     if release.python == OWN_PYTHON:
         packages = [(folder_of("pydantic").parent, PACKAGES)]
     sources = [(REPOSITORY / name, f"{LIBRARY}/{name}") for name in ("agent", "systemd")]
-    with boot(release, files=files, bind=[*sources, *packages], mask=mask, kind=AgentHost) as host:
+    with boot(release, files=files, bind=[*sources, *packages, *bind], mask=mask, kind=AgentHost) as host:
         host.write("/usr/bin/graviton-agent", LAUNCHER, mode=0o755)
         host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
         for unit in (SERVICE, GATE, QUIET):
