@@ -31,7 +31,7 @@ def test_the_workload_and_the_bounds_are_the_configurations(host: AgentHost) -> 
     found = request(host)
     assert [case.batch for case in found.workload.cases] == [1, 8]
     assert (found.rules.minimum_cosine, found.rules.budget_seconds) == (0.9, 30.0)
-    assert found.only == {"bf16", "threshold"}
+    assert found.only == frozenset({"bf16", "threshold"})
     assert found.seed == 7
 
 
@@ -42,7 +42,7 @@ def test_the_command_line_may_give_another_budget(host: AgentHost) -> None:
 def test_what_changes_results_wants_consent(host: AgentHost) -> None:
     host.managed = managed(allow_bf16=False, forbid=("huge-pages",))
     found = request(host)
-    assert (found.forbidden, found.unconsented) == ({"huge-pages"}, {"bf16"})
+    assert (set(found.forbidden), set(found.unconsented)) == ({"huge-pages"}, {"bf16"})
 
 
 def test_what_steers_torch_is_held(host: AgentHost) -> None:
@@ -59,7 +59,7 @@ def test_a_number_of_threads_that_the_unit_sets_is_what_it_is_measured_with(host
 
 def test_what_the_unit_unsets_is_not_tried(host: AgentHost) -> None:
     host.unit = type(host.unit)(**{**vars(host.unit), "unset_environment": ("THP_MEM_ALLOC_ENABLE",)})
-    assert request(host).forbidden == {"huge-pages"}
+    assert request(host).forbidden == frozenset({"huge-pages"})
 
 
 def test_pins_lie_over_an_env_before_the_program_and_that_over_the_unit(host: AgentHost) -> None:

@@ -51,9 +51,9 @@ class Machine:
 
     def check(self, *arguments: str, timeout: float = 20.0) -> str:
         """Runs the check as a unit's drop-in does; returns what the journal would show."""
-        program = [sys.executable, "-ISE", PROGRAMS / "graviton-agent-check"]
+        program = (sys.executable, "-ISE", str(PROGRAMS / "graviton-agent-check"))
         ran = subprocess.run(
-            [*program, *(arguments or ["llm.service"]), self.tree.root],
+            [*program, *(arguments or ["llm.service"]), str(self.tree.root)],
             capture_output=True,
             text=True,
             check=True,

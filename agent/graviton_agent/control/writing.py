@@ -65,8 +65,9 @@ def withdraw(scene: Scene, unit: str) -> None:
         for name, outlook in survey.outlooks.items():
             if unit in {name, template_of(name)} and outlook.state is State.UNMANAGED:
                 environment_file.remove(scene.folder, name)
-        for template in {unit, template_of(unit)} & set(survey.templates):
-            environment_file.put(scene.folder, template, survey.templates[template])
+        for template, file in survey.templates.items():
+            if template in {unit, template_of(unit)}:
+                environment_file.put(scene.folder, template, file)
 
 
 def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
