@@ -45,10 +45,6 @@ format: $(BIN)/.test ## Format the sources.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: bench-planted
-bench-planted: $(BIN)/.test ## Calibrate planted gains with real processes; ARGS="--slice 5" does five tasks more.
-	@$(BIN)/python -m benchmarks.planted $(ARGS)
-
 .PHONY: clean
 clean: ## Remove what the commands above made.
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -58,9 +54,9 @@ schema: $(BIN)/.test ## Write docs/record.schema.json from the record's model.
 	$(BIN)/python -c 'import json; from graviton_agent.record import Record; print(json.dumps(Record.model_json_schema(), indent=1))' > docs/record.schema.json
 
 .PHONY: bench-decisions
-bench-decisions: $(BIN)/.test ## How often the decision is right, on simulated hosts (20 minutes on two cores).
+bench-decisions: $(BIN)/.test ## How often the decision is right, on simulated hosts (40 minutes on two cores).
 	$(BIN)/python -m benchmarks.decisions $(ARGS)
 
 .PHONY: bench-planted
-bench-planted: $(BIN)/.test ## Planted truths on real torch, alone and beside a neighbour (an hour).
+bench-planted: $(BIN)/.test ## Planted gains on real torch, alone and beside a neighbour (an hour); resumable.
 	$(BIN)/python -m benchmarks.planted $(ARGS)

@@ -11,7 +11,7 @@ from benchmarks.decisions.metrics import Share
 from benchmarks.decisions.report import Table, table
 from benchmarks.planted import components, summary
 from benchmarks.planted.components import Components
-from benchmarks.planted.planting import BATCHES, DEPTHS, WIDTH
+from benchmarks.planted.planting import BATCHES, DEPTHS, THREADS, WIDTH
 from benchmarks.planted.work import CONDITIONS, RATIOS, tasks
 from tests.simulator.noise import PRESETS
 
@@ -83,10 +83,10 @@ def _markdown(lines: Sequence[Line], done: Sequence[Line], noise: Sequence[Compo
     yield ""
     yield (
         f"Real worker processes on real torch, through the agent's own `calibrate()` with its default rules. "
-        f"The network has {' or '.join(map(str, DEPTHS))} equal layers of {WIDTH}x{WIDTH} at batches "
-        f"{' and '.join(map(str, BATCHES))}, some of which the default computes twice, so that the true gain "
-        "is known. `memory` and `bursts` are noisy neighbours that the benchmark starts itself. Shares carry "
-        "the exact 95 % interval of Clopper and Pearson. The times are this machine's and say nothing of a "
+        f"On {THREADS} thread. The network has {' or '.join(map(str, DEPTHS))} equal layers of {WIDTH} by "
+        f"{WIDTH} at batches {' and '.join(map(str, BATCHES))}, some of which the default computes twice, so "
+        "that the true gain is known. `memory` and `bursts` are noisy neighbours that the benchmark starts "
+        "itself. Shares carry the exact 95 % interval of Clopper and Pearson. The times are this machine's and say nothing of a "
         "Graviton."
     )
     yield ""

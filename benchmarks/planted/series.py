@@ -12,7 +12,7 @@ from benchmarks.about import about
 from benchmarks.planted.direct import measure
 from benchmarks.planted.laboratory import TimedLaboratory
 from benchmarks.planted.neighbour import neighbour
-from benchmarks.planted.planting import BATCHES, WIDTH, Planting
+from benchmarks.planted.planting import BATCHES, THREADS, WIDTH, Planting
 from benchmarks.planted.work import ALONE, Task, tasks
 from graviton_agent.calibration.calibrate import Calibration, calibrate
 from graviton_agent.calibration.confirmation import Confirmation
@@ -20,8 +20,9 @@ from graviton_agent.calibration.journal import Journal
 from graviton_agent.calibration.pool import WorkerPool
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.host import Host
+from graviton_agent.settings.threads import Threads
 
-CHECK_SECONDS = 10.0
+CHECK_SECONDS = 6.0
 Line = dict[str, Any]
 """What a journal holds of one task."""
 
@@ -66,7 +67,13 @@ def calibration(task: Task, host: Host, python: str) -> Line:
     planting = Planting.of(task.ratio)
     with (
         disturber,
-        WorkerPool(python, planting.workload, environment=planting.environment, seed=task.seed) as pool,
+        WorkerPool(
+            python,
+            planting.workload,
+            environment=planting.environment,
+            held={Threads.variable: str(THREADS)},
+            seed=task.seed,
+        ) as pool,
     ):
         laboratory = TimedLaboratory(pool)
         plan = planting.plan(host, task.seed)

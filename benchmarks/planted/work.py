@@ -12,7 +12,7 @@ FIRST = 60
 NULLS = {"alone": 60, "memory": 20, "bursts": 20}
 GAINS = {"alone": 12, "memory": 4, "bursts": 4}
 """How many calibrations with each true gain."""
-CHECKS = 4
+CHECKS = 2
 """Direct measurements of each ratio."""
 
 

@@ -278,6 +278,15 @@ def test_a_disturbed_pair_is_dropped_and_another_measured() -> None:
     assert not any(pair.disturbed for pair in found.pairs)
 
 
+def test_pairs_that_agree_better_than_their_own_blocks_are_not_believed() -> None:
+    """In A B B A every other block takes a fifth longer, so that the pairs still agree exactly."""
+    restless = lab(faster(ms=100.0 / 1.06), make_workload(batches="32"))
+    restless.disturbance = lambda turn: (1.2 if turn % 2 else 1.0, 0.0, 0.0)
+    calm = lab(faster(ms=100.0 / 1.06), make_workload(batches="32"))
+    assert confirmed(calm).verdict is Verdict.ADOPT
+    assert confirmed(restless).verdict is Verdict.TOO_NOISY
+
+
 def test_a_host_that_stays_disturbed_is_called_noisy() -> None:
     laboratory = lab()
     laboratory.disturbance = lambda _turn: (1.0, 0.0, 0.9)

@@ -99,3 +99,38 @@ def test_a_round_without_blocks_is_quiet() -> None:
 def test_the_measured_times_play_no_part(first: int, second: int) -> None:
     arms = [(None, block(elapsed_ns=first)), (None, block(elapsed_ns=second))]
     assert settled().disturbance(arms) is None
+
+
+def test_what_is_always_stolen_disturbs_no_round_more_than_another() -> None:
+    canaries = Canaries(RULES)
+    always = block(steal=1.5 * RULES.steal_tolerance)
+    found = [canaries.disturbance([(None, always)]) for _ in range(6)]
+    assert found == ["CPU time was stolen by the hypervisor"] * 4 + [None] * 2
+
+
+def test_more_than_is_always_stolen_disturbs() -> None:
+    canaries = Canaries(RULES)
+    for _ in range(6):
+        canaries.disturbance([(None, block(steal=RULES.steal_tolerance))])
+    assert canaries.disturbance([(None, block(steal=2.5 * RULES.steal_tolerance))])
+
+
+def test_a_host_that_is_always_busy_is_always_disturbed() -> None:
+    canaries = Canaries(RULES)
+    assert all(canaries.disturbance([(None, block(foreign=0.9))]) for _ in range(9))
+
+
+def test_canaries_that_differ_all_the_time_say_less() -> None:
+    canaries = Canaries(RULES)
+    logs = (0.0, 0.0, 0.0, 0.0, 0.2, -0.1, 0.1, -0.2, 0.1, -0.1, 0.2)
+    found = [canaries.disturbance([(None, block(canary_ns=round(1e9 * math.exp(log))))]) for log in logs]
+    assert found[4] == "the canary was off"
+    assert found[-1] is None
+
+
+def test_the_canaries_sd_is_of_their_logs_and_knows_nothing_before_there_are_four() -> None:
+    canaries = Canaries(RULES)
+    assert canaries.sd() == 0.0
+    for log in (-0.2, -0.1, 0.0, 0.1, 0.2):
+        canaries.disturbance([(None, block(canary_ns=round(1e9 * math.exp(log))))])
+    assert canaries.sd() == pytest.approx(0.1 / 0.6745, rel=1e-3)

@@ -50,10 +50,20 @@ class FakeBus(Bus):
     environment: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     """The members that were called."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
 
     def add(self, found: Properties) -> None:
         """Lets PID 1 know a unit."""
         self.units[found["Id"][1]] = found
+
+    def alias(self, name: str, other: str) -> None:
+        """Makes a name another name of a unit."""
+        self.aliases[name] = other
+
+    def refuse(self, name: str) -> None:
+        """Lets PID 1 refuse to load a unit."""
+        self.refused.add(name)
 
     def close(self) -> None:
         """There is nothing to be closed."""
@@ -91,8 +101,10 @@ class FakeBus(Bus):
         return answers
 
     def _unit(self, path: str) -> Properties:
-        for name, found in self.units.items():
+        for name in (*self.units, *self.aliases):
             if unit_path(name) == path:
-                return found
+                if name in self.refused:
+                    raise BusError("it is broken", name="org.freedesktop.systemd1.LoadFailed")
+                return self.units[self.aliases.get(name, name)]
         # Asking for any unit loads it.
         return missing(SERVICE)

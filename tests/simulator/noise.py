@@ -46,6 +46,9 @@ class NoisePreset:
     """SD of the canary's own error."""
     steal_chance: float = 0.02
     """Chance that a burst shows as steal at all: most neighbours are invisible."""
+    steal_floor: float = 0.0
+    """Mean share of CPU time that the hypervisor always takes, exponential from block to block; what it costs
+    in time is part of the white error."""
 
 
 PRESETS = {
@@ -55,8 +58,23 @@ PRESETS = {
         NoisePreset("typical", process=0.01, drift=0.01, white=0.01, canary_white=0.015),
         NoisePreset("noisy", process=0.02, drift=0.03, white=0.02, bursts_per_minute=3.0),
         NoisePreset("storm", process=0.03, drift=0.06, white=0.03, bursts_per_minute=9.0),
-        NoisePreset("shared-tutorial", process=0.02, drift=0.02, white=0.02, bursts_per_minute=2.0),
-        NoisePreset("shared-small", process=0.073, drift=0.03, white=0.045, bursts_per_minute=3.0),
+        NoisePreset(
+            "shared-tutorial",
+            process=0.02,
+            drift=0.02,
+            white=0.02,
+            bursts_per_minute=2.0,
+            steal_floor=0.025,
+        ),
+        NoisePreset(
+            "shared-small",
+            process=0.073,
+            drift=0.03,
+            white=0.045,
+            bursts_per_minute=3.0,
+            canary_white=0.12,
+            steal_floor=0.025,
+        ),
         NoisePreset(
             "heavy", process=0.015, drift=0.02, white=0.015, tails=3, placement=0.02, bursts_per_minute=4.0
         ),
@@ -120,7 +138,10 @@ class Noise:
 
     def steal(self, burst: float) -> float:
         """The share of CPU time that the hypervisor shows as stolen during a burst of a mean height."""
-        return burst if burst and self._white_source.random() < self.preset.steal_chance else 0.0
+        floor = self.preset.steal_floor
+        always = self._white_source.expovariate(1.0 / floor) if floor else 0.0
+        shows = burst and self._white_source.random() < self.preset.steal_chance
+        return min(1.0, always + (burst if shows else 0.0))
 
     def canary(self, drift: float, burst: float) -> float:
         """The factor by which a canary is slower."""

@@ -21,7 +21,10 @@ def test_small_batches_go_to_blas(batch: str) -> None:
 
 def test_batch_256_gets_bf16_and_huge_pages() -> None:
     for seed in SEEDS:
-        assert graviton_agent(tutorial_scenario("typical", "256", seed)).environment == BF16 | HUGE
+        chosen = dict(graviton_agent(tutorial_scenario("typical", "256", seed)).environment)
+        # A threshold may stand beside it for the last layer alone, which has 10 outputs.
+        assert int(chosen.pop("TORCH_MKLDNN_MATMUL_MIN_DIM", "10")) == 10
+        assert chosen == BF16 | HUGE
 
 
 def test_the_mix_gets_all_three_with_a_threshold_between_its_batches() -> None:

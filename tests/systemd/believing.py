@@ -5,11 +5,12 @@ Its times are what it claims: without variables a forward pass takes 100 ms, wit
 
 from tests.make_believe import ANSWERS
 
+NAME = "DNNL_DEFAULT_FPMATH_MODE"
 PATH = "/opt/believe/python"
 TORCH = "/opt/app/torch"
 
 _SCRIPT = """#!/usr/bin/python3 -IS
-import json, os, sys
+import json, os, sys, time
 program = sys.argv[sys.argv.index("-c") + 1]
 if "graviton-agent-worker" not in program:
     exec(program)
@@ -29,9 +30,10 @@ BODY
 """
 
 
-def interpreter() -> str:
-    """The text of the program."""
-    lines = "\n".join("    " + line for line in ANSWERS.replace("{extra}", "").splitlines())
+def interpreter(pause: float = 0.0) -> str:
+    """The text of the program, which thinks for so many seconds before each block."""
+    extra = f'if name == "run":\n    time.sleep({pause})'
+    lines = "\n".join("    " + line for line in ANSWERS.replace("{extra}", extra).splitlines())
     return _SCRIPT.replace("BODY", lines)
 
 

@@ -126,6 +126,7 @@ def boot_host(
     units: Mapping[str, str],
     configuration: str,
     mask: Sequence[str] = (),
+    bind: Sequence[tuple[Path, str]] = (),
     more: str | None = None,
 ) -> Iterator[AgentHost]:
     """Boots such a host; the agent is installed and enabled, but not started.
@@ -135,6 +136,7 @@ def boot_host(
         units: unit files by name.
         configuration: the agent's, as text.
         mask: units that can't start.
+        bind: more folders of this machine, and where the host sees them, read-only.
         more: a package that the host has besides.
     """
     files = {
@@ -146,7 +148,8 @@ def boot_host(
         **torch_files("2.9.1"),
     }
     packages = [(folder_of("pydantic").parent, PACKAGES)] if release.python == OWN_PYTHON else []
-    with boot_as(AgentHost, release, files=files, bind=packages, mask=mask, more=more) as host:
+    binds = [*packages, *bind]
+    with boot_as(AgentHost, release, files=files, bind=binds, mask=mask, more=more) as host:
         _install(host)
         host.systemctl("enable", "--now", "hardware.service")
         host.configure(configuration)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import median
+from statistics import fmean, median
 
 from graviton_agent.calibration.journal import Journal, OutOfTimeError
 from graviton_agent.calibration.plan import Plan
@@ -35,6 +35,8 @@ class CasePair:
     default_calls_ns: tuple[int, ...]
     """Every forward pass, for percentiles."""
     candidate_calls_ns: tuple[int, ...]
+    inner_variance: float
+    """Variance of the log ratio as far as the blocks within the two processes show it."""
     disturbed: str | None
 
     @property
@@ -50,6 +52,9 @@ class Pair:
     cases: tuple[CasePair, ...]
     log_ratio: float
     """Logarithm of the ratio of the mix costs."""
+    inner_variance: float
+    """Variance of that, as far as the blocks within the two processes show it. It knows nothing of the ratio:
+    what two blocks of one process differ by says nothing of their mean."""
     default_memory: Memory
     candidate_memory: Memory
 
@@ -193,7 +198,8 @@ class Confirmer:
                 ended = Verdict.REFUSED, refusal
                 break
         verdict, reason = ended
-        found = estimate([pair.log_ratio for pair in pairs], self._rules, self._prior_sd) if pairs else None
+        ratios = [pair.log_ratio for pair in pairs]
+        found = estimate(ratios, self._rules, self._expected_sd(pairs)) if pairs else None
         return Confirmation(candidate, verdict, reason, tuple(pairs), found, dropped, observation)
 
     def _judge(self, pairs: Sequence[Pair], dropped: int) -> tuple[Verdict, str] | None:
@@ -204,7 +210,7 @@ class Confirmer:
         ended = judge(
             [pair.log_ratio for pair in pairs],
             self._rules,
-            prior_sd=self._prior_sd,
+            prior_sd=self._expected_sd(pairs),
             most_pairs=affordable,
         )
         if ended is not None and ended[0] is Verdict.ADOPT and (harm := self._harm(pairs)):
@@ -220,6 +226,16 @@ class Confirmer:
         if affordable <= len(pairs):
             return Verdict.OUT_OF_TIME, _out_of_time(len(pairs), dropped)
         return None
+
+    def _expected_sd(self, pairs: Sequence[Pair] | Sequence[CasePair]) -> float:
+        """The standard deviation that is expected of pairs, or of a case in them, blind to the outcome.
+
+        Two or three pairs may happen to agree better than the blocks within them do, or than the canaries:
+        they are not believed, for processes only add to that.
+        """
+        inner = fmean(pair.inner_variance for pair in pairs) if pairs else 0.0
+        canaries = self._rules.canary_share * self._rounds.canary_sd()
+        return max(self._prior_sd, math.sqrt(inner), canaries)
 
     def _pair(self, candidate: Configuration, *, observe: bool) -> tuple[Pair, Observation | None]:
         """Starts default and candidate side by side and measures every case A B B A."""
@@ -240,6 +256,7 @@ class Confirmer:
             pair = Pair(
                 cases=tuple(_case_pair(case, rounds[case]) for case in cases),
                 log_ratio=_mix_log_ratio(self._plan.workload, rounds),
+                inner_variance=_mix_variance(self._plan.workload, rounds),
                 default_memory=default.memory(),
                 candidate_memory=other.memory(),
             )
@@ -275,7 +292,7 @@ class Confirmer:
         """A batch that the candidate slows down too much, or pushes over its latency bound."""
         for index, case in enumerate(self._plan.workload.cases):
             measured = [pair.cases[index] for pair in pairs]
-            own = estimate([found.log_ratio for found in measured], self._rules, self._prior_sd)
+            own = estimate([c.log_ratio for c in measured], self._rules, self._expected_sd(measured))
             slower = -own.mean > self._rules.regression and own.upper(self._rules.coverage_alpha) < 0
             if case.weight >= self._rules.regression_weight and slower:
                 return f"batch {case.batch} gets {100 * math.expm1(-own.mean):.0f} % slower"
@@ -311,6 +328,7 @@ def _case_pair(case: Case, measured: Round) -> CasePair:
         candidate_ns=measured.nanoseconds(1),
         default_calls_ns=calls[0],
         candidate_calls_ns=calls[1],
+        inner_variance=measured.inner_variance(),
         disturbed=measured.disturbed,
     )
 
@@ -320,3 +338,10 @@ def _mix_log_ratio(workload: Workload, rounds: dict[Case, Round]) -> float:
         math.fsum(case.weight * rounds[case].nanoseconds(cell) for case in workload.cases) for cell in (0, 1)
     )
     return math.log(default / candidate)
+
+
+def _mix_variance(workload: Workload, rounds: dict[Case, Round]) -> float:
+    """The inner variance of the mix's log ratio: each case counts by its share of the default's time."""
+    times = {case: case.weight * rounds[case].nanoseconds(0) for case in workload.cases}
+    total = math.fsum(times.values())
+    return math.fsum((times[case] / total) ** 2 * rounds[case].inner_variance() for case in times)

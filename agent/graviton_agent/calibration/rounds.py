@@ -42,6 +42,17 @@ class Round:
         blocks = self.blocks[cell]
         return sum(block.per_iteration_ns for block in blocks) / len(blocks)
 
+    def inner_variance(self) -> float:
+        """Variance of the log ratio of two cells, of two blocks each, by what those differ by.
+
+        A cell's mean has half the variance of a block, and the difference of two blocks has twice as much.
+        """
+        differences = (
+            math.log(one.per_iteration_ns / other.per_iteration_ns)
+            for one, other in (blocks for blocks in self.blocks if len(blocks) == 2)
+        )
+        return math.fsum(difference**2 for difference in differences) / 4.0
+
 
 class Rounds:
     """Measures cells, one case at a time."""
@@ -110,6 +121,10 @@ class Rounds:
             if disturbed is None or attempt == self._rules.retries:
                 break
         return Round(tuple(tuple(cell_blocks) for cell_blocks in found), disturbed)
+
+    def canary_sd(self) -> float:
+        """See Canaries.sd."""
+        return self._canaries.sd()
 
     def shuffled(self, items: Sequence[_T]) -> list[_T]:
         """The items in random order."""

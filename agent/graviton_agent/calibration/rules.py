@@ -42,7 +42,7 @@ class Rules:
     """A candidate is given up after this many pairs at the earliest."""
     noisy_from: int = 4
     """It is called too noisy after this many pairs at the earliest: fewer don't know their own noise."""
-    futility_alpha: float = 0.05
+    futility_alpha: float = 0.1
     """The one-sided chance of giving up a candidate that gains `minimum_gain`, at each pair."""
     coverage_alpha: float = 0.05
     """The reported interval misses the true gain with at most this chance."""
@@ -54,7 +54,7 @@ class Rules:
     """No pair is believed to be more exact than this."""
     screening_passes: int = 4
     """How many times an environment that is still in the race is started for screening at most."""
-    screening_share: float = 0.4
+    screening_share: float = 0.25
     """Share of the budget after which no further pass begins."""
     hopeless: float = 0.10
     """An arm that loses by this much in the first pass is not measured again."""
@@ -66,22 +66,26 @@ class Rules:
     most_contenders: int = 6
     block_seconds: float = 0.1
     """The shortest time that a block may take."""
-    minimum_iterations: int = 2
+    minimum_iterations: int = 1
     """The fewest iterations in a block."""
     warm_up_iterations: int = 2
     """The fewest iterations before the first block of a case on a path."""
-    warm_up_seconds: float = 0.2
+    warm_up_seconds: float = 0.15
     """A cell that has run for so long is warm."""
     warm_up_limit: int = 10
     """The most of them: virtual machines often never settle."""
     settled: float = 0.05
     """Two successive warm-up iterations within this of each other end the warm-up."""
     canary_tolerance: float = 0.12
-    """A round in which the canary's log differs by more from the session's median is measured again."""
-    steal_tolerance: float = 0.01
-    """A round that lost more of the host's CPU time to the hypervisor is measured again."""
+    """A round in which the canary's log differs by more from the session's median is measured again, unless
+    the session's canaries differ as much all the time."""
+    canary_share: float = 0.33
+    """A pair's standard deviation is taken to be at least this share of the canaries'."""
+    steal_tolerance: float = 0.02
+    """A round that lost so much more of the host's CPU time to the hypervisor than the session's median round
+    is measured again."""
     foreign_tolerance: float = 0.10
-    """A round in which other processes used more of the host's CPU time is measured again."""
+    """The same for CPU time that other processes used."""
     retries: int = 1
     """How many times a noisy round is measured again before its pair counts as dropped."""
     dropped_share: float = 0.3

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from graviton_agent.control.scene import Outlook, Scene
+    from graviton_agent.control.scene import Scene
     from graviton_agent.root import Root
     from graviton_agent.units.bus import Bus
 
@@ -65,6 +65,7 @@ def enable(
     """
     from graviton_agent.control.sections import enable as write_section
     from graviton_agent.control.sections import require_installed
+    from graviton_agent.control.writing import settle
     from graviton_agent.report.sections import render_enabled
 
     options = {
@@ -87,7 +88,8 @@ def enable(
     with _system(root) as (tree, bus):
         name = require_installed(unit, tree, bus)
         written = write_section(name, given, tree)
-        outlook = _look(name, _reloaded(bus, tree))
+        scene = _reloaded(bus, tree)
+        outlook = None if scene is None else settle(scene, name)
     typer.echo(render_enabled(name, written, outlook, reload=bus is None))
 
 
@@ -138,12 +140,6 @@ def _reloaded(bus: "Bus | None", tree: "Root") -> "Scene | None":
         return None
     bus.call(RELOAD, seconds=RELOAD_SECONDS)
     return Scene(bus, tree)
-
-
-def _look(name: str, scene: "Scene | None") -> "Outlook | None":
-    from graviton_agent.units.names import is_template
-
-    return None if scene is None or is_template(name) else scene.select([name])[0]
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -4,17 +4,18 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from graviton_agent.configuration.load import compile_configuration
-from graviton_agent.configuration.problem import did_you_mean
+from graviton_agent.configuration.compiled import Configuration, digest_of, read_compiled
+from graviton_agent.configuration.problem import unit_meant
 from graviton_agent.errors import AgentError, ExitCode, StateError, UsageError
 from graviton_agent.host import Verdict, read_host
-from graviton_agent.installed import ENVIRONMENT
+from graviton_agent.installed import ENVIRONMENT, STATE
 from graviton_agent.profiles.application import Application, State, unfit
 from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, why_unmanaged
 from graviton_agent.profiles.facts import observe_host
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.profiles.survey import managed_units, patterns, template_files
 from graviton_agent.root import Root
+from graviton_agent.service.configured import RECORD
 from graviton_agent.units import environment_file
 from graviton_agent.units.bus import Bus
 from graviton_agent.units.environment_file import EnvironmentFile
@@ -86,7 +87,7 @@ class Scene:
         self.root = root
         self.prefix = "" if root.is_this_machine else str(root.path)
         self.files = UnitFiles(self.prefix)
-        self.configuration = compile_configuration(self.prefix)
+        self.configuration = _configuration(root, self.files, self.prefix)
         self.host = read_host(root)
         self.facts = observe_host(root)
         self.manager = manager_environment(bus)
@@ -102,7 +103,7 @@ class Scene:
         """A unit that the agent manages, by its name or another one. Raises AgentError with the way on."""
         unit = self.read_unit(name)
         if unit.load_state == NOT_THERE:
-            near = did_you_mean(name, self.files.names())
+            near = unit_meant(name, self.files.names())
             raise UsageError(f"there is no unit {name}", hint=near or "systemctl list-unit-files lists them")
         if self.configuration.unit(unit.name) is None:
             raise self._not_managed(unit)
@@ -156,7 +157,8 @@ class Scene:
         templates = {**dict.fromkeys(filter(is_template, in_place)), **templates}
         outlooks = {}
         for name, (unit, seen) in found.items():
-            template = template_of(name) or ""
+            # An instance with a section of its own doesn't read its template's file.
+            template = "" if name in circumstances.sections else template_of(name) or ""
             after = templates.get(template)
             outlooks[name] = Outlook(
                 name,
@@ -201,6 +203,20 @@ class Scene:
                 except StateError:
                     found[unit] = None
         return found
+
+
+def _configuration(root: Root, files: UnitFiles, prefix: str) -> Configuration:
+    """The configuration as it stands now: by the daemon's record, where that is up to date."""
+    try:
+        record = read_compiled(root.path / STATE.lstrip("/") / RECORD)
+    except StateError:
+        record = None
+    if record is not None and record.digest == digest_of(files, prefix):
+        return record
+    # Checking it takes pydantic, whose import takes longer than all else that a command does.
+    from graviton_agent.configuration.load import compile_configuration  # noqa: PLC0415
+
+    return compile_configuration(prefix)
 
 
 def is_no_template(name: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from graviton_agent.configuration.advice import advise
 from graviton_agent.configuration.collect import unit_section
 from graviton_agent.configuration.load import Loaded, load
-from graviton_agent.configuration.problem import did_you_mean
+from graviton_agent.configuration.problem import unit_meant
 from graviton_agent.configuration.sources import LARGEST
 from graviton_agent.control.scene import NOT_THERE
 from graviton_agent.errors import StateError, UsageError
@@ -60,7 +60,7 @@ def disable(unit: str, root: Root) -> Written:
     prefix = _prefix(root)
     sections = load(UnitFiles(prefix), prefix).units
     if unit not in sections and template_of(unit) not in sections:
-        raise UsageError(f"{unit} is not managed: it has no section", hint=did_you_mean(unit, sections))
+        raise UsageError(f"{unit} is not managed: it has no section", hint=unit_meant(unit, sections))
     return _write(unit, {**_read(unit, root), ENABLED: False}, root, wanted=False)
 
 
@@ -76,7 +76,7 @@ def require_installed(unit: str, root: Root, bus: Bus | None) -> str:
         other = loaded.name if loaded.name != unit else None
     if not known:
         what = "template" if is_template(unit) else "unit"
-        near = did_you_mean(unit, files.names())
+        near = unit_meant(unit, files.names())
         raise UsageError(f"there is no {what} {unit}", hint=near or "systemctl list-unit-files lists them")
     if other is not None:
         raise UsageError(f"{unit} is another name of {other}", hint=f"graviton-agent enable {other}")

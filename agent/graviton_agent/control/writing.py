@@ -12,7 +12,7 @@ from graviton_agent.control.scene import Outlook, Scene
 from graviton_agent.profiles.application import State
 from graviton_agent.profiles.profile import Profile
 from graviton_agent.units import environment_file
-from graviton_agent.units.names import template_of
+from graviton_agent.units.names import is_template, template_of
 
 
 def apply(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
@@ -49,6 +49,15 @@ def keep(scene: Scene, profile: Profile) -> Outlook:
         return next(o for o in _put(scene, [profile.unit]) if o.name == profile.unit)
 
 
+def settle(scene: Scene, unit: str) -> Outlook | None:
+    """Puts in place what follows from the new section of a unit or template, which may withdraw a consent.
+
+    What was reverted stays so. Returns the unit as it was before; None for a template. Raises AgentError.
+    """
+    with scene.store.locked():
+        return next(iter(_put(scene, [unit])), None)
+
+
 def withdraw(scene: Scene, unit: str) -> None:
     """Removes the files of a unit, or of a template and its instances, managed no more. Raises AgentError."""
     with scene.store.locked():
@@ -56,15 +65,16 @@ def withdraw(scene: Scene, unit: str) -> None:
         for name, outlook in survey.outlooks.items():
             if unit in {name, template_of(name)} and outlook.state is State.UNMANAGED:
                 environment_file.remove(scene.folder, name)
-        for template in {unit, template_of(unit)} & set(survey.templates):
-            environment_file.put(scene.folder, template, survey.templates[template])
+        for template, file in survey.templates.items():
+            if template in {unit, template_of(unit)}:
+                environment_file.put(scene.folder, template, file)
 
 
 def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
     """Writes and removes files of units, or of all without names; the lock is held."""
     survey = scene.survey(named)
     # An instance may live on its template's file, which goes as soon as one of them differs.
-    templates = {template_of(unit) for unit in named} - {None}
+    templates = {unit if is_template(unit) else template_of(unit) for unit in named} - {None}
     for name, outlook in survey.outlooks.items():
         if not named or name in named or template_of(name) in templates:
             environment_file.put(scene.folder, name, outlook.application.file)

@@ -201,7 +201,7 @@ def describe_held(environment: UnitEnvironment) -> str:
     for name, held in sorted(environment.variables.items()):
         if steers(name) and not name.startswith(MANAGER_PREFIXES) and name not in SEARCH:
             value = "?" if not held.is_known else held.value
-            words.append(f"{name} unset" if value is None else f"{name}={value}")
+            words.append(f"UnsetEnvironment={name}" if value is None else f"{name}={value}")
     return ", ".join(words)
 
 

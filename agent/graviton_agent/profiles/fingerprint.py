@@ -50,6 +50,8 @@ LOCAL = {
 }
 """Every fact of this host, in words; facts about files have names of their own (identity.py)."""
 
+PLURAL = frozenset({"settings", "bounds", "limits", "cpus"})
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -92,13 +94,14 @@ def _difference(words: str, name: str, before: str, after: str) -> str:
     if name == "build":
         # Digests say nothing to people.
         return f"{words} is another one"
-    return f"{words} was {in_words(name, before)}, is {in_words(name, after)}"
+    was, now = ("were", "are") if name in PLURAL else ("was", "is")
+    return f"{words} {was} {in_words(name, before)}, {now} {in_words(name, after)}"
 
 
 def in_words(name: str, text: str) -> str:
     """A fact's text for people."""
     if name == "quota" and text.isdecimal():
-        return f"{int(text) / 1000:g} CPUs"
+        return "1 CPU" if text == "1000" else f"{int(text) / 1000:g} CPUs"
     if name == "memory" and text.isdecimal():
         return f"{int(text) / MIB:,.0f} MiB"
     return text or "nothing"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from graviton_agent.control.scene import Outlook
 from graviton_agent.control.sections import Written
 from graviton_agent.report.columns import INDENT, paragraph
-from graviton_agent.report.plan import describe, next_step
+from graviton_agent.report.plan import describe, difference, next_step
 from graviton_agent.units.names import is_template
 
 RELOAD = "systemd has not read it yet: systemctl daemon-reload"
@@ -17,6 +17,8 @@ def render_enabled(unit: str, written: Written, outlook: Outlook | None, *, relo
     words += [f"note: {warning}" for warning in written.warnings]
     if outlook is not None:
         words += filter(None, (describe(outlook), next_step(outlook)))
+        if outlook.changes:
+            words += difference(outlook.before, outlook.after)
     if reload:
         words.append(RELOAD)
     return _lines(unit, words)
