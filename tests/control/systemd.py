@@ -1,6 +1,7 @@
 """A PID 1 that knows what it was told: the answers of the bus, made from facts."""
 
 import fnmatch
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +89,16 @@ class FakeBus(Bus):
             case "Reload", ():
                 return ()
         raise BusError(f"no {call.member} here", name="org.freedesktop.DBus.Error.UnknownMethod")
+
+    def call_all(self, calls: Sequence[Call], *, seconds: float = 0.0) -> list[tuple[Any, ...] | BusError]:
+        """Answers one after the other."""
+        answers: list[tuple[Any, ...] | BusError] = []
+        for call in calls:
+            try:
+                answers.append(self.call(call, seconds=seconds))
+            except BusError as error:
+                answers.append(error)
+        return answers
 
     def _unit(self, path: str) -> Properties:
         for name in (*self.units, *self.aliases):

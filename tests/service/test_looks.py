@@ -16,7 +16,7 @@ def test_what_comes_together_is_looked_at_together() -> None:
         found.ask(["b.service", "a.service"])
         return await found.next()
 
-    assert asyncio.run(ask()) == {"a.service", "b.service"}
+    assert asyncio.run(ask()) == frozenset({"a.service", "b.service"})
 
 
 def test_all_includes_each() -> None:
@@ -37,7 +37,7 @@ def test_what_is_asked_for_meanwhile_is_looked_at_next() -> None:
         found.ask(["a.service"])
         return [first, await found.next()]
 
-    assert asyncio.run(ask()) == [ALL, {"a.service"}]
+    assert asyncio.run(ask()) == [ALL, frozenset({"a.service"})]
 
 
 def test_nothing_is_looked_at_unasked() -> None:

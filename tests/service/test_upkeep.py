@@ -1,6 +1,7 @@
 """What a pass over the units leaves behind."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.control.systemd import missing, properties, running
 from tests.profiles.host import TORCH, install_torch
 from tests.service.daemon import files_below, make_upkeep
 
-KEPT = {"outcome": Outcome.KEEP, "environment": {}, "gain": 1.0, "gain_interval": (1.0, 1.0)}
+KEPT: dict[str, Any] = {"outcome": Outcome.KEEP, "environment": {}, "gain": 1.0, "gain_interval": (1.0, 1.0)}
 OPEN = {**KEPT, "outcome": Outcome.INCONCLUSIVE}
 GATED = '[units."{}"]\nallow_bf16 = true\ncalibrate = "before-start"\n'
 

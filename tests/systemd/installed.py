@@ -16,7 +16,7 @@ from graviton_agent.configuration.load import compile_configuration
 from graviton_agent.installed import ENVIRONMENT, GATE, QUIET, SERVICE
 from graviton_agent.units.assignments import parse_environment_block
 from tests.host.machines import V1, cpuinfo
-from tests.systemd.container import RebootableContainer, boot
+from tests.systemd.container import RebootableContainer, boot_as
 from tests.systemd.rootfs import BOOKWORM, Release
 from tests.systemd.stand_in_calibration import NAME, PYTHON, TORCH, WANTED, leave_profile
 
@@ -127,15 +127,17 @@ def boot_host(
     configuration: str,
     mask: Sequence[str] = (),
     bind: Sequence[tuple[Path, str]] = (),
+    more: str | None = None,
 ) -> Iterator[AgentHost]:
     """Boots such a host; the agent is installed and enabled, but not started.
 
     Args:
         release: which Debian.
         units: unit files by name.
-        configuration: the agent's.
+        configuration: the agent's, as text.
         mask: units that can't start.
         bind: more folders of this machine, and where the host sees them, read-only.
+        more: a package that the host has besides.
     """
     files = {
         "/opt/hardware/cpuinfo": cpuinfo(V1, V1, V1, V1),
@@ -145,25 +147,34 @@ def boot_host(
         **{f"/etc/systemd/system/{name}": text for name, text in units.items()},
         **torch_files("2.9.1"),
     }
-    packages = [(folder_of(name), f"{PACKAGES}/{name}") for name in ("jeepney", "sdnotify")]
-    if release.python == OWN_PYTHON:
-        packages = [(folder_of("pydantic").parent, PACKAGES)]
-    sources = [(REPOSITORY / name, f"{LIBRARY}/{name}") for name in ("agent", "systemd")]
-    with boot(release, files=files, bind=[*sources, *packages, *bind], mask=mask, kind=AgentHost) as host:
-        host.write("/usr/bin/graviton-agent", LAUNCHER, mode=0o755)
-        host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
-        for unit in (SERVICE, GATE, QUIET):
-            host.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
-            host.write(f"/usr/lib/systemd/system/{unit}.d/10-cpus.conf", SEES_CPUS)
-            if release is BOOKWORM:
-                host.write(f"/usr/lib/systemd/system/{unit}.d/10-boot.conf", SEES_BOOT)
-        host.run("mkdir", "-p", GENERATORS, str(Path(PYTHON).parent))
-        host.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", GENERATORS)
-        host.run("ln", "-s", "/usr/bin/python3", PYTHON)
+    packages = [(folder_of("pydantic").parent, PACKAGES)] if release.python == OWN_PYTHON else []
+    binds = [*packages, *bind]
+    with boot_as(AgentHost, release, files=files, bind=binds, mask=mask, more=more) as host:
+        _install(host)
         host.systemctl("enable", "--now", "hardware.service")
         host.configure(configuration)
         host.systemctl("enable", SERVICE)
         yield host
+
+
+def _install(host: AgentHost) -> None:
+    """Puts everything where a package would put it, byte code included."""
+    for name in ("agent", "systemd"):
+        host.copy(REPOSITORY / name, f"{LIBRARY}/{name}")
+    for name in ("jeepney", "sdnotify"):
+        host.copy(folder_of(name), f"{LIBRARY}/agent/{name}")
+    compiler = ("python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
+    host.run(*compiler, f"{LIBRARY}/agent")
+    host.write("/usr/bin/graviton-agent", LAUNCHER, mode=0o755)
+    host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
+    for unit in (SERVICE, GATE, QUIET):
+        host.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
+        host.write(f"/usr/lib/systemd/system/{unit}.d/10-cpus.conf", SEES_CPUS)
+        if host.release is BOOKWORM:
+            host.write(f"/usr/lib/systemd/system/{unit}.d/10-boot.conf", SEES_BOOT)
+    host.run("mkdir", "-p", GENERATORS, str(Path(PYTHON).parent))
+    host.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", GENERATORS)
+    host.run("ln", "-s", "/usr/bin/python3", PYTHON)
 
 
 def folder_of(package: str) -> Path:

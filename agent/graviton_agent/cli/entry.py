@@ -27,7 +27,20 @@ def main() -> int:
 def _without_openssl() -> None:
     """Keeps OpenSSL out of the resident process, which talks to nobody over a network.
 
-    asyncio and hashlib would load it, which takes 7 MB; hashlib then uses Python's own functions.
+    asyncio and hashlib would load it, which takes 7 MB. hashlib does without it where Python has all hash
+    functions of its own; some distributions' is built without [cpython configure.ac,
+    --with-builtin-hashlib-hashes].
     """
     modules = cast(dict[str, Any], sys.modules)
-    modules["ssl"] = modules["_hashlib"] = None
+    modules["ssl"] = None
+    sha2 = ("_sha2",) if sys.version_info >= (3, 12) else ("_sha256", "_sha512")
+    if all(map(_is_there, ("_md5", "_sha1", *sha2, "_sha3", "_blake2"))):
+        modules["_hashlib"] = None
+
+
+def _is_there(module: str) -> bool:
+    try:
+        __import__(module)
+    except ImportError:
+        return False
+    return True

@@ -10,6 +10,7 @@ from graviton_agent.units.manager import SERVICE, UNIT, get, reset_failed, start
 from graviton_agent.units.names import instance_of, template_of
 from graviton_agent.units.watch import Watch
 
+NO_JOB = 0
 UNDER_WAY = {"activating", "deactivating"}
 """States of a oneshot service that has not ended [systemd.service(5)]."""
 
@@ -63,16 +64,23 @@ class Calibrations:
         while True:
             self._stirred.clear()
             with contextlib.suppress(BusError):
-                if self._watch is not None:
-                    ((_, state),) = await self._watch.call(get(unit_path(service), UNIT, "ActiveState"))
-                    if state not in UNDER_WAY:
-                        return self._watch
+                watch = self._watch
+                if watch is not None and not await _is_under_way(watch, service):
+                    return watch
             await self._stirred.wait()
 
     async def _stop(self, service: str) -> None:
         with contextlib.suppress(BusError):
             if self._watch is not None:
                 await self._watch.call(stop_unit(service))
+
+
+async def _is_under_way(watch: Watch, service: str) -> bool:
+    """Whether a service has not ended, or not begun: a job is only queued when PID 1 has answered."""
+    path = unit_path(service)
+    ((_, (job, _)),) = await watch.call(get(path, UNIT, "Job"))
+    ((_, state),) = await watch.call(get(path, UNIT, "ActiveState"))
+    return job != NO_JOB or state in UNDER_WAY
 
 
 async def _exit_code(watch: Watch, service: str) -> ExitCode | None:

@@ -4,6 +4,7 @@ A process for each unit that is calibrated before its start. It ends at once whe
 when its share of the host's gate time is over.
 """
 
+import contextlib
 import signal
 import sys
 from collections.abc import Callable
@@ -95,12 +96,11 @@ def run_calibration(unit: str, seconds: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        for end in (process.terminate, process.kill):
+            if process.poll() is None:
+                end()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_SECONDS)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:

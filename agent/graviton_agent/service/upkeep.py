@@ -17,10 +17,10 @@ from graviton_agent.root import Root
 from graviton_agent.service.configured import RECORD, Configured
 from graviton_agent.service.marks import Mark, Marks
 from graviton_agent.units import environment_file
-from graviton_agent.units.bus import Bus, BusError
+from graviton_agent.units.bus import Bus
 from graviton_agent.units.environment_file import EnvironmentFile
 from graviton_agent.units.identity import FILE_FACT
-from graviton_agent.units.manager import list_units, manager_environment, read_properties
+from graviton_agent.units.manager import list_units, manager_environment, read_properties_of_all
 from graviton_agent.units.names import environment_file_name, is_service_name, template_of
 from graviton_agent.units.unit import PROPERTIES, Unit, UnitError, unit_of
 from graviton_agent.units.unit_files import UnitFiles
@@ -103,7 +103,8 @@ class Upkeep:
         with self._connect() as bus:
             manager = manager_environment(bus)
             wanted = self._managed(bus, configuration) if names is None else sorted(names)
-            units = {name: found for name in wanted if (found := _read(bus, name)) is not None}
+            found = read_properties_of_all(bus, wanted)
+            units = {name: unit_of(properties) for name, properties in found.items()}
         with self._store.locked():
             profiles, broken = self._store.read_all()
             given = Circumstances(
@@ -192,16 +193,6 @@ class Upkeep:
         names = Root(self._environment).entries("")
         units = (name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
         return [unit for unit in units if is_service_name(unit)]
-
-
-def _read(bus: Bus, name: str) -> Unit | None:
-    """A unit as PID 1 has loaded it; None if it can't load one of that name. Raises BusError."""
-    try:
-        return unit_of(read_properties(bus, name))
-    except BusError as error:
-        if error.name is None:
-            raise
-        return None
 
 
 def _assess(name: str, unit: Unit, given: Circumstances) -> Assessment:
