@@ -34,10 +34,12 @@ def test_what_follows_from_a_profile_is_put_in_place(machine: Managed) -> None:
 
 
 def test_put_in_place_again_nothing_changes(machine: Managed) -> None:
-    machine.calibrated()
+    # A file says no more than two decimals of a gain.
+    machine.calibrated(gain=1.312345, gain_interval=(1.2812345, 1.345678))
     apply(machine.scene, [])
     (outlook,) = apply(machine.scene, [])
     assert not outlook.changes
+    assert not outlook.renews
 
 
 def test_a_stale_profile_takes_its_file_away(machine: Managed) -> None:

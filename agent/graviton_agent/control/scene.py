@@ -65,8 +65,10 @@ class Outlook:
     @property
     def renews(self) -> bool:
         """Whether its file says what it is to say, but was made for other files: the next start drops it."""
-        wanted = self.application.file
-        return not self.changes and wanted is not None and self.file is not None and wanted != self.file
+        wanted, found = self.application.file, self.file
+        if self.changes or wanted is None or found is None:
+            return False
+        return environment_file.render(wanted) != environment_file.render(found)
 
 
 @dataclass(frozen=True)
