@@ -70,7 +70,9 @@ def test_the_file_of_a_unit_that_is_managed_no_more_is_removed(machine: Managed)
 def test_what_a_change_of_the_units_files_has_outdated_is_renewed(machine: Managed) -> None:
     machine.calibrated()
     apply(machine.scene, [])
-    machine.host.tree.write("etc/systemd/system/llm.service.d/restart.conf", "[Service]\nRestart=always\n")
+    path = "/etc/systemd/system/llm.service.d/restart.conf"
+    machine.host.tree.write(path[1:], "[Service]\nRestart=always\n")
+    machine.bus.add(properties("llm.service", DropInPaths=("as", [path])))
     (outlook,) = apply(machine.scene, [])
     assert outlook.renews
     assert "file /etc/systemd/system/llm.service.d = absent" not in (machine.environment() or "")
