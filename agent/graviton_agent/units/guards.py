@@ -49,7 +49,7 @@ def guards(unit: Unit, interpreter: str) -> tuple[str, ...]:
 def is_unread(unit: Unit, root: str = "") -> bool:
     """Whether the unit's files have changed since systemd read them.
 
-    What it is going to be can't be told then. systemd itself doesn't know of a folder for drop-ins that is new
+    What it is going to be can't be told then. systemd doesn't know of a folder for drop-ins that is new
     [systemd src/core/unit.c, unit_need_daemon_reload, which looks where it found units at its last reload].
 
     Args:
