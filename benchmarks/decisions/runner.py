@@ -30,12 +30,18 @@ def run_all(all_series: Sequence[Series], processes: int, console: Console) -> R
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with ProcessPoolExecutor(processes) as pool, Progress(*columns, console=console) as progress:
-        bar = progress.add_task("simulated calibrations", total=sum(t.last - t.first for t in work))
+        total = sum(task.last - task.first for task in work)
+        bar = progress.add_task("simulated calibrations", total=total)
+        done = 0
         futures = {pool.submit(run_task, task): index for index, task in enumerate(work)}
         for future in as_completed(futures):
             index = futures[future]
             found[index] = future.result()
+            before, done = done, done + len(found[index])
             progress.advance(bar, len(found[index]))
+            if not console.is_terminal and 20 * done // total > 20 * before // total:
+                # A bar that nobody sees move is no progress.
+                console.print(f"{done} of {total} simulated calibrations are done")
     runs: Runs = defaultdict(list)
     for index, task in enumerate(work):
         for run in found[index]:

@@ -86,8 +86,8 @@ def _markdown(lines: Sequence[Line], done: Sequence[Line], noise: Sequence[Compo
         f"On {THREADS} thread. The network has {' or '.join(map(str, DEPTHS))} equal layers of {WIDTH} by "
         f"{WIDTH} at batches {' and '.join(map(str, BATCHES))}, some of which the default computes twice, so "
         "that the true gain is known. `memory` and `bursts` are noisy neighbours that the benchmark starts "
-        "itself. Shares carry the exact 95 % interval of Clopper and Pearson. The times are this machine's and say nothing of a "
-        "Graviton."
+        "itself. Shares carry the exact 95 % interval of Clopper and Pearson. The times are this machine's "
+        "and say nothing of a Graviton."
     )
     yield ""
     yield from (f"- {name}: {value}" for name, value in _about(lines).items())

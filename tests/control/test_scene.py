@@ -135,6 +135,8 @@ def test_the_daemon_is_described_as_systemd_sees_it(machine: Managed) -> None:
     daemon = read_daemon(machine.bus)
     assert (daemon.state, daemon.says) == ("active", "1 unit")
     assert daemon.since is not None
+    machine.bus.add(properties(SERVICE, StatusText=("s", "1 unit")))
+    assert read_daemon(machine.bus).says == ""
     machine.bus.add(properties(SERVICE, LoadState=("s", "masked")))
     assert read_daemon(machine.bus).state == "masked"
 

@@ -8,6 +8,7 @@ from graviton_agent.units.bus import Bus
 from graviton_agent.units.manager import read_properties
 
 MICROSECONDS = 1_000_000
+_UP = {"active", "activating", "reloading", "deactivating"}
 _NOT_THERE = {"not-found": "not installed", "masked": "masked"}
 
 
@@ -34,5 +35,6 @@ def read_daemon(bus: Bus) -> Daemon:
     return Daemon(
         state=state,
         since=datetime.fromtimestamp(changed / MICROSECONDS, UTC) if changed else None,
-        says=properties["StatusText"][1],
+        # systemd keeps the last words of a service that has ended.
+        says=properties["StatusText"][1] if state in _UP else "",
     )

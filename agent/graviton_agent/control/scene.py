@@ -65,8 +65,10 @@ class Outlook:
     @property
     def renews(self) -> bool:
         """Whether its file says what it is to say, but was made for other files: the next start drops it."""
-        wanted = self.application.file
-        return not self.changes and wanted is not None and self.file is not None and wanted != self.file
+        wanted, found = self.application.file, self.file
+        if self.changes or wanted is None or found is None:
+            return False
+        return environment_file.render(wanted) != environment_file.render(found)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,10 @@ class Scene:
         self.manager = manager_environment(bus)
         self.store = ProfileStore.below(root)
         self.folder = root.path / ENVIRONMENT.lstrip("/")
+
+    def again(self) -> "Scene":
+        """Another look: much can have changed while a calibration ran, and consent been withdrawn."""
+        return type(self)(self.bus, self.root)
 
     @property
     def not_graviton(self) -> str | None:

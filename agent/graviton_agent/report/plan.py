@@ -40,10 +40,9 @@ def render_done(before: Sequence[Outlook]) -> str:
     changed = [outlook for outlook in before if outlook.changes]
     renewed = any(outlook.renews for outlook in before)
     parts = [_block(outlook) for outlook in before]
-    restart = [outlook.name for outlook in changed if outlook.is_active]
-    if restart:
-        words = f"To give it to what runs: systemctl restart {' '.join(restart)}"
-        parts.append(paragraph(words, indent=INDENT))
+    running = [outlook.name for outlook in changed if outlook.is_active]
+    if running:
+        parts.append(paragraph(restart(running), indent=INDENT))
     elif not changed and not renewed:
         parts.append(f"{INDENT}Nothing had to be changed.")
     return "\n\n".join(parts)
@@ -67,8 +66,13 @@ def render_kept(outlook: Outlook) -> str:
     """What has become of a unit that was just calibrated."""
     parts = [_block(outlook)]
     if outlook.after and outlook.is_active:
-        parts.append(f"{INDENT}To give it to what runs: systemctl restart {outlook.name}")
+        parts.append(INDENT + restart([outlook.name]))
     return "\n\n".join(parts)
+
+
+def restart(names: Sequence[str]) -> str:
+    """How running units come to have what is in place."""
+    return f"To give it to what runs: systemctl restart {' '.join(names)}"
 
 
 def next_step(outlook: Outlook) -> str | None:

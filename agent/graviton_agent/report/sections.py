@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from graviton_agent.control.scene import Outlook
 from graviton_agent.control.sections import Written
 from graviton_agent.report.columns import INDENT, paragraph
-from graviton_agent.report.plan import describe, difference, next_step
+from graviton_agent.report.plan import describe, difference, next_step, restart
 from graviton_agent.units.names import is_template
 
 RELOAD = "systemd has not read it yet: systemctl daemon-reload"
@@ -19,6 +19,7 @@ def render_enabled(unit: str, written: Written, outlook: Outlook | None, *, relo
         words += filter(None, (describe(outlook), next_step(outlook)))
         if outlook.changes:
             words += difference(outlook.before, outlook.after)
+            words += [restart([unit])] if outlook.is_active else []
     if reload:
         words.append(RELOAD)
     return _lines(unit, words)

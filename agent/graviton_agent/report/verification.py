@@ -5,7 +5,7 @@ from typing import Any
 
 from graviton_agent.control.scene import Outlook
 from graviton_agent.report.columns import INDENT, paragraph, table
-from graviton_agent.report.plan import NO_UNITS, describe
+from graviton_agent.report.plan import NO_UNITS, describe, restart
 from graviton_agent.units.verify import Sync, Verification
 
 Verified = tuple[Outlook, Verification]
@@ -29,7 +29,7 @@ def _block(outlook: Outlook, found: Verification) -> str:
     if outlook.changes:
         lines.append(f"{INDENT}It is to be given something else: graviton-agent plan {outlook.name}")
     if found.sync is Sync.RESTART_NEEDED:
-        lines.append(f"{INDENT}To give it to what runs: systemctl restart {outlook.name}")
+        lines.append(INDENT + restart([outlook.name]))
     return "\n\n".join(lines)
 
 
