@@ -60,3 +60,7 @@ bench-decisions: $(BIN)/.test ## How often the decision is right, on simulated h
 .PHONY: bench-planted
 bench-planted: $(BIN)/.test ## Planted gains on real torch, alone and beside a neighbour (an hour); resumable.
 	$(BIN)/python -m benchmarks.planted $(ARGS)
+
+.PHONY: bench-daemon
+bench-daemon: $(BIN)/.test ## What the idle daemon costs and how soon it is ready, beside TuneD (a quarter of an hour, root).
+	$(BIN)/python -m benchmarks.idle_daemon $(ARGS)

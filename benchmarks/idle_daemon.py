@@ -182,7 +182,7 @@ def keep(costs: Mapping[str, Cost], units: int, minutes: float) -> None:
     RESULTS.mkdir(exist_ok=True)
     record = {"about": facts, "minutes": minutes, "costs": {name: asdict(one) for name, one in costs.items()}}
     (RESULTS / "idle_daemon.json").write_text(json.dumps(record, indent=1) + "\n")
-    lines = ["# The idle daemon", "", "`python -m benchmarks.idle_daemon` made this.", ""]
+    lines = ["# The idle daemon", "", "`make bench-daemon` made this.", ""]
     lines += [f"* {name}: {text}" for name, text in facts.items()]
     lines += ["", f"| | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     lines += [f"| {words} | {' | '.join(values)} |" for words, values in rows]

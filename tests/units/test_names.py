@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graviton_agent.errors import UsageError
+from graviton_agent.installed import GATE, QUIET, SERVICE
 from graviton_agent.units.names import (
     LONGEST,
     escape,
     instance_of,
+    is_agents_own,
     is_instance,
     is_service_name,
     is_template,
@@ -116,3 +118,12 @@ def test_a_name_without_its_suffix_is_refused_with_the_name_that_was_meant() -> 
     with pytest.raises(UsageError) as refused:
         require_service_name("llm")
     assert refused.value.hint == "write llm.service"
+
+
+@pytest.mark.parametrize("name", [SERVICE, GATE, QUIET, GATE.replace("@", "@a"), QUIET.replace("@", "@a")])
+def test_the_agents_own_services_are_known(name: str) -> None:
+    assert is_agents_own(name)
+
+
+def test_a_service_of_another_is_none_of_them() -> None:
+    assert not is_agents_own("graviton-agent-exporter.service")
