@@ -57,6 +57,7 @@ class FakeUpkeep:
                 policy=self.policy,
                 budget_seconds=90.0,
                 is_running=True,
+                is_settled=unit.name not in self.wanting,
                 wants_calibration=unit.name in self.wanting,
                 has_file=unit.name not in self.wanting,
             )

@@ -18,6 +18,7 @@ APPLIED = View(
     policy=Calibrate.WHEN_QUIET,
     budget_seconds=90.0,
     is_running=True,
+    is_settled=True,
     wants_calibration=False,
     has_file=True,
 )
@@ -25,7 +26,7 @@ APPLIED = View(
 
 def view(name: str, state: State = State.APPLIED, **facts: Any) -> View:
     wants = state in {State.UNCALIBRATED, State.STALE}
-    usual = {"wants_calibration": wants, "has_file": state is State.APPLIED}
+    usual = {"is_settled": not wants, "wants_calibration": wants, "has_file": state is State.APPLIED}
     return replace(APPLIED, name=name, state=state, **{**usual, **facts})
 
 

@@ -188,6 +188,13 @@ def test_a_unit_that_waits_before_its_start_gets_a_mark_when_it_is_settled(
     assert marks.read(UNIT) is None
 
 
+def test_a_result_that_says_nothing_holds_no_start_up(machine: Managed, upkeep: Upkeep) -> None:
+    machine.manage(UNIT, GATED.format(UNIT))
+    machine.calibrated(**OPEN, calibrated=datetime.now(UTC) - timedelta(days=2))
+    assert upkeep.look().units[UNIT].is_settled
+    assert upkeep.mark(UNIT) is Mark.SETTLED
+
+
 def test_other_units_get_no_marks(machine: Managed, upkeep: Upkeep) -> None:
     machine.calibrated()
     upkeep.look()

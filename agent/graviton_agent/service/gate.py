@@ -61,7 +61,7 @@ def open_gate(unit: str, root: Root, calibrate: Calibration, *, upkeep: Upkeep |
     view = overview.units.get(unit)
     if view is None or view.policy is not Calibrate.BEFORE_START:
         return "it doesn't wait for its calibration"
-    if not view.wants_calibration:
+    if view.is_settled:
         return None if view.has_file else view.reason
     marks = Marks(root.path / CALIBRATED.lstrip("/"))
     try:
@@ -78,7 +78,7 @@ def open_gate(unit: str, root: Root, calibrate: Calibration, *, upkeep: Upkeep |
 
 
 def _what_came_of_it(unit: str, view: View | None, marks: Marks, *, succeeded: bool) -> str | None:
-    if view is not None and not view.wants_calibration:
+    if view is not None and view.is_settled:
         return None if view.has_file else view.reason
     marks.write(unit, Mark.FAILED)
     return "its calibration came to nothing" if succeeded else "its calibration failed, or ran out of time"

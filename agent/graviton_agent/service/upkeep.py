@@ -43,7 +43,10 @@ class View:
     budget_seconds: float
     """How long its calibration may take."""
     is_running: bool
+    is_settled: bool
+    """Whether there is a result that holds for it, if only that the default is best, or can't be one."""
     wants_calibration: bool
+    """Whether it isn't settled, or by so poor a result that another try is worth while in a quiet time."""
     has_file: bool
     files: frozenset[str] = frozenset()
     """Paths on which what it gets depends."""
@@ -182,7 +185,7 @@ class Upkeep:
         for name, seen in self._seen.items():
             managed = configuration.unit(name)
             if managed and managed.calibrate is Calibrate.BEFORE_START:
-                self._marks.update(name, is_settled=not _wants_calibration(seen.assessment))
+                self._marks.update(name, is_settled=not seen.assessment.wants_calibration)
 
     def _remove_all(self) -> None:
         for name in self._files():
@@ -201,11 +204,11 @@ def _assess(name: str, unit: Unit, given: Circumstances) -> Assessment:
     return assess(unit, given)
 
 
-def _wants_calibration(assessment: Assessment) -> bool:
-    """Whether nothing holds for the unit, or so little was found that another try is worth while."""
+def _is_due(assessment: Assessment) -> bool:
+    """Whether its calibration said nothing, and that long enough ago."""
     profile = assessment.profile
-    is_due = profile is not None and profile.is_due(datetime.now(UTC))
-    return assessment.wants_calibration or (is_due and assessment.application.state is State.INCONCLUSIVE)
+    inconclusive = assessment.application.state is State.INCONCLUSIVE
+    return inconclusive and profile is not None and profile.is_due(datetime.now(UTC))
 
 
 def _view(name: str, seen: _Seen, configuration: Configuration) -> View | None:
@@ -224,7 +227,8 @@ def _view(name: str, seen: _Seen, configuration: Configuration) -> View | None:
         policy=managed.calibrate,
         budget_seconds=managed.budget_seconds,
         is_running=seen.unit.active_state in RUNNING,
-        wants_calibration=_wants_calibration(seen.assessment),
+        is_settled=not seen.assessment.wants_calibration,
+        wants_calibration=seen.assessment.wants_calibration or _is_due(seen.assessment),
         has_file=application.file is not None,
         files=frozenset(fact.removeprefix(FILE_FACT) for fact in facts if fact.startswith(FILE_FACT)),
     )
