@@ -10,7 +10,7 @@ from tests.calibration.stand_ins import make_stand_in
 LAYERS, BATCHES = "64x64,64x10", "4,40"
 OPTIONS = ("--layers", LAYERS, "--batch", BATCHES, "--settings", "bf16")
 
-_BODY = """
+ANSWERS = """
 import hashlib
 fast = "DNNL_DEFAULT_FPMATH_MODE" in os.environ
 threads = int(os.environ.get("OMP_NUM_THREADS", "2"))
@@ -52,4 +52,4 @@ def make_believe(folder: Path, extra: str = "") -> Path:
         folder: where.
         extra: lines that run first in answer to each command; they know its `name`, and whether it is `fast`.
     """
-    return make_stand_in(folder, _BODY.replace("{extra}", extra))
+    return make_stand_in(folder, ANSWERS.replace("{extra}", extra))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from graviton_agent import __version__
-from graviton_agent.calibration.decision import Outcome
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.errors import StateError
 from graviton_agent.record import (
     RECORDS_KEPT,

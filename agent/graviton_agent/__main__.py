@@ -2,6 +2,6 @@
 
 import sys
 
-from graviton_agent.cli.main import main
+from graviton_agent.cli.entry import main
 
 sys.exit(main())

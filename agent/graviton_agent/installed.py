@@ -3,6 +3,8 @@
 SERVICE = "graviton-agent.service"
 GATE = "graviton-agent-calibrate@.service"
 """Waits for a unit's calibration; the instance is the unit's name as it is, which needs no escape there."""
+QUIET = "graviton-agent-quiet@.service"
+"""Calibrates a unit when the host is quiet; the instance is the unit's name as it is."""
 
 FOLDER = "graviton-agent"
 """The name of the agent's folder in each of the folders below."""
@@ -10,6 +12,12 @@ CONFIGURATION_BASES = ("/etc", "/run", "/usr/local/lib", "/usr/lib")
 """Where configuration is looked for; earlier ones win [systemd man/standard-conf.xml]."""
 ENVIRONMENT = "/run/graviton-agent/environment"
 """The folder of the environment files, which the daemon alone writes."""
+CALIBRATED = "/run/graviton-agent/calibrated"
+"""The folder of the marks by which a gate opens without starting anything."""
+GATES = "/run/graviton-agent/gates"
+"""The folder where gates keep how much of their time is used up; it lasts as long as the boot does."""
+STATE = "/var/lib/graviton-agent"
+"""The folder of what outlasts a boot: profiles, records, and the lock of who writes."""
 CHECK = "/usr/lib/graviton-agent/systemd/graviton-agent-check"
 """The program that withdraws a stale environment file. /usr/lib/graviton-agent holds the folders `agent` and
 `systemd` side by side, as the source tree does, so that the programs find their modules in both."""

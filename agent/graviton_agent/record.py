@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from graviton_agent import __version__
 from graviton_agent.calibration.calibrate import Calibration
 from graviton_agent.calibration.confirmation import Confirmation, Pair, Verdict
-from graviton_agent.calibration.decision import CaseResult, Decision, Outcome, SettingResult
+from graviton_agent.calibration.decision import CaseResult, Decision, SettingResult
 from graviton_agent.calibration.journal import Journal
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.calibration.proof import Effect
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import Block, Memory, Observation, Operator
@@ -234,12 +235,21 @@ def _confirmation_record(confirmation: Confirmation) -> ConfirmationRecord:
     )
 
 
-def keep_record(record: Record) -> Path:
-    """Writes the record to the state directory, and lets go of the oldest beyond a hundred."""
-    folder = state_directory() / "records"
-    path = folder / f"{record.created:%Y%m%dT%H%M%SZ}-{record.seed:08x}.json"
+def record_path(record: Record, state: Path) -> Path:
+    """Where a record is kept in a state directory."""
+    return state / "records" / f"{record.created:%Y%m%dT%H%M%SZ}-{record.seed:08x}.json"
+
+
+def keep_record(record: Record, state: Path | None = None) -> Path:
+    """Writes the record to a state directory, and lets go of the oldest beyond a hundred.
+
+    Args:
+        record: what to keep.
+        state: the state directory; None is that of who runs this.
+    """
+    path = record_path(record, state or state_directory())
     write_atomically(path, record.to_json().encode())
-    for old in sorted(folder.glob("*.json"))[:-RECORDS_KEPT]:
+    for old in sorted(path.parent.glob("*.json"))[:-RECORDS_KEPT]:
         old.unlink(missing_ok=True)
     return path
 

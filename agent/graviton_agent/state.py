@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import tempfile
+import time
 from pathlib import Path
 
 from graviton_agent.errors import StateError
@@ -29,17 +29,18 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = path.with_name(f".{path.name}.{os.getpid():x}.{time.monotonic_ns():x}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            Path(temporary).rename(path)
+            temporary.rename(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
             raise
         _sync_directory(path.parent)
     except OSError as error:

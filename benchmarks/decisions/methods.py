@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from graviton_agent.calibration.calibrate import calibrate
-from graviton_agent.calibration.decision import Outcome
 from graviton_agent.calibration.journal import Journal
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.calibration.plan import Plan, make_plan
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import AS_STARTED, Configuration, Trial, TrialSpec

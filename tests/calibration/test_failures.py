@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from graviton_agent.calibration.calibrate import Calibration, calibrate
-from graviton_agent.calibration.decision import Decision, Outcome
+from graviton_agent.calibration.decision import Decision
 from graviton_agent.calibration.journal import Journal
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.calibration.plan import Plan, make_plan
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import DEFAULT, Configuration, Memory, Path, TrialError

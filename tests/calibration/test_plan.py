@@ -22,6 +22,7 @@ def plan_of(
     *,
     only: frozenset[str] | None = None,
     forbidden: frozenset[str] = frozenset(),
+    unconsented: frozenset[str] = frozenset(),
     held: dict[str, str] | None = None,
     fixed_threads: int | None = None,
 ) -> Plan:
@@ -32,6 +33,7 @@ def plan_of(
         make_workload(),
         only=only,
         forbidden=forbidden,
+        unconsented=unconsented,
         held=held,
         fixed_threads=fixed_threads,
     )
@@ -90,6 +92,12 @@ def test_what_is_forbidden_is_left_alone() -> None:
     plan = plan_of(forbidden=frozenset({"bf16"}))
     assert "bf16" not in tried(plan)
     assert left(plan)["bf16"] == "forbidden by the operator"
+
+
+def test_what_wants_consent_and_has_none_is_left_alone_and_says_so() -> None:
+    plan = plan_of(unconsented=frozenset({"bf16"}))
+    assert "bf16" not in {choice.setting.name for choice in plan.levers}
+    assert left(plan)["bf16"] == "it changes results, to which the operator has not consented (allow_bf16)"
 
 
 def test_what_is_not_asked_for_is_left_alone() -> None:

@@ -2,19 +2,20 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from graviton_agent.calibration.cpu_time import CpuTime
-from graviton_agent.calibration.decision import Outcome
+from graviton_agent.calibration.launcher import PlainChild, PlainLauncher
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.session import Request, check_memory, needed_memory, run_session
 from graviton_agent.errors import AgentError, ExitCode, ResourceError
 from graviton_agent.host import Host
-from graviton_agent.record import Record, read_record
+from graviton_agent.record import Record, read_record, record_path
 from graviton_agent.workload import make_workload
 from tests.calibration.stand_ins import Marked
 from tests.make_believe import BATCHES, LAYERS, make_believe
@@ -74,6 +75,41 @@ def test_it_tells_what_is_measured(tmp_path: Path, state: Path, marked: Marked) 
     assert state.exists()
     assert told[0] == "screening: default against DNNL_DEFAULT_FPMATH_MODE=BF16"
     assert told[-1].startswith("confirming DNNL_DEFAULT_FPMATH_MODE=BF16: pair")
+
+
+class Counting(PlainLauncher):
+    """Starts plain children, and keeps what they were given."""
+
+    def __init__(self) -> None:
+        self.environments: list[Mapping[str, str]] = []
+
+    def launch(self, command: Sequence[str], environment: Mapping[str, str]) -> PlainChild:
+        self.environments.append(environment)
+        return super().launch(command, environment)
+
+
+def test_what_a_unit_sets_is_in_each_trial_and_never_tried(
+    tmp_path: Path, state: Path, marked: Marked
+) -> None:
+    launcher = Counting()
+    request = replace(REQUEST, held={"OMP_PROC_BIND": "true", "MALLOC_ARENA_MAX": "2"})
+    torch = replace(TORCH_2_9_1, interpreter=str(make_believe(tmp_path)), default_threads=len(CPUS))
+    run_session(request, HOST, torch, marked.environment, quiet, launcher=launcher)
+    assert state.exists()
+    assert launcher.environments
+    assert {environment["OMP_PROC_BIND"] for environment in launcher.environments} == {"true"}
+    held = replace(REQUEST, held={"DNNL_DEFAULT_FPMATH_MODE": "STRICT"})
+    record = run_session(held, HOST, torch, marked.environment, quiet)
+    assert record.decision.environment == {}
+    reason = next(found.reason for found in record.settings if found.setting == "bf16")
+    assert reason == "held by the operator (DNNL_DEFAULT_FPMATH_MODE=STRICT)"
+
+
+def test_a_units_record_is_kept_in_the_agents_own_state(tmp_path: Path, state: Path, marked: Marked) -> None:
+    torch = replace(TORCH_2_9_1, interpreter=str(make_believe(tmp_path)), default_threads=len(CPUS))
+    record = run_session(REQUEST, HOST, torch, marked.environment, quiet, state=tmp_path / "agents")
+    assert read_record(record_path(record, tmp_path / "agents")) == record
+    assert not state.exists()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import math
 import pytest
 
 from graviton_agent.calibration.calibrate import Calibration, calibrate
-from graviton_agent.calibration.decision import Outcome
 from graviton_agent.calibration.journal import Journal
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.calibration.plan import make_plan
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.workload import make_workload

@@ -50,7 +50,7 @@ def test_help_names_the_commands(command: Command) -> None:
     assert all(name in result.out for name in ("detect", "settings", "calibrate"))
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["calibrate", "--nonsense"], ["calibrate", "surplus"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["calibrate", "--nonsense"], ["detect", "surplus"]])
 def test_what_does_not_exist_is_wrong_usage(command: Command, arguments: list[str]) -> None:
     result = command(*arguments)
     failed(result, ExitCode.USAGE, "")

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from graviton_agent.calibration.decision import CaseResult, Outcome
+from graviton_agent.calibration.decision import CaseResult
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.calibration.trial import Operator
 from graviton_agent.host import Verdict
 from graviton_agent.record import OperatorTable, Record, RefusalRecord

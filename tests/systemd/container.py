@@ -12,7 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
@@ -245,24 +245,42 @@ class RebootableContainer(Container):
         self.leader = self._machine.wait_until_booted()
 
 
-@contextmanager
+Booted = TypeVar("Booted", bound=RebootableContainer)
+
+
 def boot(
     release: Release,
     *,
     files: Mapping[str, str] | None = None,
     bind: Sequence[tuple[Path, str]] = (),
     mask: Sequence[str] = (),
-) -> Iterator[RebootableContainer]:
+) -> AbstractContextManager[RebootableContainer]:
+    """Boots a fresh container, and takes all of it away at the end; see `boot_as`."""
+    return boot_as(RebootableContainer, release, files=files, bind=bind, mask=mask)
+
+
+@contextmanager
+def boot_as(
+    kind: type[Booted],
+    release: Release,
+    *,
+    files: Mapping[str, str] | None = None,
+    bind: Sequence[tuple[Path, str]] = (),
+    mask: Sequence[str] = (),
+    more: str | None = None,
+) -> Iterator[Booted]:
     """Boots a fresh container, and takes all of it away at the end.
 
     Args:
+        kind: what the container is to be.
         release: which Debian.
         files: contents by absolute path, there before the container boots.
         bind: folders of this machine, and where the container sees them, read-only.
         mask: units that can't start.
+        more: a package that its file system has besides.
     """
     name = f"graviton-agent-{os.getpid()}-{next(_numbers)}"
-    lower = rootfs(release)
+    lower = rootfs(release, more)
     mount = unified_cgroups()
     assert mount is not None
     cgroup = mount / name
@@ -292,7 +310,7 @@ def boot(
             )
             leader = 0
             try:
-                container = RebootableContainer(release, _Machine(process, messages, console))
+                container = kind(release, _Machine(process, messages, console))
                 leader = container.leader
                 yield container
                 leader = container.leader

@@ -97,10 +97,8 @@ def wait() -> None:
         time.sleep(1)
 
 
-def gate(unit: str) -> None:
-    """Tells that it was here, and hangs if a file asks for it."""
-    with Path("/run/graviton-agent/gates").open("a") as file:
-        file.write(f"{unit}\n")
+def gate() -> None:
+    """Hangs if a file asks for it."""
     if Path("/etc/graviton-agent/hang").exists():
         time.sleep(3600)
 
@@ -109,4 +107,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "daemon":
         daemon()
     else:
-        gate(sys.argv[2])
+        gate()

@@ -14,6 +14,7 @@ import graviton_agent
 from graviton_agent.calibration.launcher import WORKER
 from graviton_agent.units.bus import Bus
 from graviton_agent.units.cage import Cage
+from graviton_agent.units.identity import PROCESS_FACTS, Observer, observe
 from graviton_agent.units.interpreter import Interpreter
 from tests.systemd.container import RebootableContainer, boot
 from tests.systemd.rootfs import Release
@@ -385,6 +386,20 @@ def test_the_units_limits_hold_for_the_trial(container: RebootableContainer) -> 
         "AllowedCPUs": "0",
         "TasksMax": "8192",
     }
+
+
+def test_what_limits_the_unit_is_seen_in_the_cage_as_in_the_unit(container: RebootableContainer) -> None:
+    def see() -> dict[str, str]:
+        with Bus.connect() as bus, Cage(bus, "app.service", Interpreter("/usr/bin/python3")) as cage:
+            return cage.observe(PROCESS_FACTS)
+
+    container.systemctl("start", "app.service")
+    pid = int(container.show("app.service", "MainPID"))
+    container.run("sh", "-c", f"until readlink /proc/{pid}/exe | grep --quiet sleep; do sleep 0.02; done")
+    inside = container.call(lambda: observe(PROCESS_FACTS, Observer(process=pid)))
+    container.systemctl("stop", "app.service")
+    assert container.call(see) == inside
+    assert inside["cpus"] == "1"
 
 
 @pytest.mark.parametrize("unit", ["root.service", "dynamic.service"])

@@ -9,16 +9,13 @@ import jeepney
 import pytest
 
 import graviton_agent
-from graviton_agent.installed import ENVIRONMENT, GATE, SERVICE
+from graviton_agent.installed import GATE, QUIET, SERVICE
 from graviton_agent.units import dropin
 from tests.systemd.container import RebootableContainer, boot
 from tests.systemd.rootfs import Release
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = "/usr/lib/graviton-agent/agent"
-NAME = "DNNL_DEFAULT_FPMATH_MODE"
-FILE = f"{ENVIRONMENT}/app.service.env"
-INSTANCE = r"llm@a-b\x2dc.service"
 
 UNITS = {
     "app.service": """
@@ -28,12 +25,8 @@ EnvironmentFile=/home/app/secret.env
 ExecStart=/home/app/venv/bin/python -c 'import time; time.sleep(3600)'
 """,
     "gated.service": "[Service]\nExecStart=sleep infinity\n",
-    "llm@.service": "[Service]\nExecStart=sleep infinity\n",
     "gated.service.d/50-graviton-agent.conf": dropin.render(
         "gated.service", ordered=True, gate=True, check=False
-    ),
-    "llm@.service.d/50-graviton-agent.conf": dropin.render(
-        "llm@.service", ordered=True, gate=True, check=False
     ),
 }
 
@@ -51,7 +44,7 @@ def container(release: Release) -> Iterator[RebootableContainer]:
             f'#!/bin/sh\nexec env PYTHONPATH={MODULES} python3 -B /usr/lib/graviton-agent/stand_in.py "$@"\n',
             mode=0o755,
         )
-        for unit in (SERVICE, GATE):
+        for unit in (SERVICE, GATE, QUIET):
             container.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
         container.run("useradd", "--system", "--create-home", "app")
         container.run("python3", "-m", "venv", "--without-pip", "/home/app/venv")
@@ -101,37 +94,15 @@ def test_its_exposure_is_at_most_1_4(container: RebootableContainer) -> None:
     assert float(summary.split("service: ")[1].split()[0]) <= 1.4
 
 
-def test_both_units_are_as_systemd_wants_them(container: RebootableContainer) -> None:
+@pytest.mark.parametrize("unit", [SERVICE, GATE, QUIET])
+def test_its_units_are_as_systemd_wants_them(container: RebootableContainer, unit: str) -> None:
     # systemd-analyze looks for the man pages too, which the packages bring.
-    done = container.attempt("systemd-analyze", "verify", "--man=no", SERVICE, GATE.replace("@", "@x"))
+    done = container.attempt("systemd-analyze", "verify", "--man=no", unit.replace("@", "@x"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_managed_units_do_not_wait_long_for_its_restart(container: RebootableContainer) -> None:
     assert container.show(SERVICE, "RestartUSec") == "250ms"
-
-
-def test_environment_files_stay_while_it_restarts(running: RebootableContainer) -> None:
-    running.systemctl("restart", SERVICE)
-    running.write(FILE, f"{NAME}=LAST\n")
-    running.systemctl("kill", "--kill-whom=all", "--signal=KILL", SERVICE)
-    assert running.run("cat", FILE) == f"{NAME}=LAST\n"
-    running.run("sh", "-c", f"until systemctl is-active --quiet {SERVICE}; do sleep 0.05; done")
-    # The new one has written it anew.
-    assert running.run("cat", FILE) == f"{NAME}=BF16\n"
-
-
-def test_environment_files_go_when_it_is_stopped(running: RebootableContainer) -> None:
-    assert running.run("cat", FILE) == f"{NAME}=BF16\n"
-    running.systemctl("stop", SERVICE)
-    assert not running.path("/run/graviton-agent").exists()
-
-
-def test_environment_files_go_when_it_has_failed_for_good(running: RebootableContainer) -> None:
-    assert running.run("cat", FILE) == f"{NAME}=BF16\n"
-    kill = f"systemctl kill --signal=KILL {SERVICE}"
-    running.run("sh", "-c", f"until systemctl is-failed --quiet {SERVICE}; do {kill}; sleep 0.05; done")
-    assert not running.path("/run/graviton-agent").exists()
 
 
 def test_results_outlive_it(running: RebootableContainer) -> None:
@@ -155,22 +126,6 @@ def test_its_workers_end_with_it(container: RebootableContainer) -> None:
         container.systemctl("reset-failed")
 
 
-@pytest.mark.parametrize("unit", ["gated.service", "llm@1.service", INSTANCE])
-def test_a_unit_starts_after_its_own_gate(running: RebootableContainer, unit: str) -> None:
-    running.systemctl("start", unit)
-    assert running.run("cat", "/run/graviton-agent/gates").splitlines()[-1] == unit
-    running.systemctl("stop", unit)
-
-
-def test_a_gate_starts_nothing_once_the_unit_has_been_dealt_with(running: RebootableContainer) -> None:
-    running.write("/run/graviton-agent/calibrated/gated.service", "")
-    running.run("rm", "--force", "/run/graviton-agent/gates")
-    running.systemctl("start", "gated.service")
-    assert not running.path("/run/graviton-agent/gates").exists()
-    assert running.show("gated.service", "ActiveState") == "active"
-    running.systemctl("stop", "gated.service")
-
-
 def test_a_gate_that_hangs_opens_at_its_time_out(running: RebootableContainer) -> None:
     running.write("/etc/graviton-agent/hang", "")
     drop_in = "graviton-agent-calibrate@.service.d/10-short.conf"
@@ -185,16 +140,13 @@ def test_a_gate_that_hangs_opens_at_its_time_out(running: RebootableContainer) -
         running.systemctl("stop", "gated.service")
 
 
-@pytest.mark.parametrize("masked", [SERVICE, GATE])
-def test_units_start_when_the_agent_or_its_gate_is_masked(
-    container: RebootableContainer, masked: str
-) -> None:
-    container.systemctl("mask", "--runtime", masked)
+def test_a_unit_starts_when_its_gate_is_masked(container: RebootableContainer) -> None:
+    container.systemctl("mask", "--runtime", GATE)
     try:
         container.systemctl("start", "gated.service")
         assert container.show("gated.service", "ActiveState") == "active"
     finally:
-        container.systemctl("unmask", "--runtime", masked)
+        container.systemctl("unmask", "--runtime", GATE)
         container.systemctl("stop", "gated.service", SERVICE)
 
 

@@ -49,10 +49,11 @@ class Machine:
         """Whether the unit would be given an environment."""
         return (self.tree.root / ENVIRONMENT[1:] / f"{unit}.env").exists()
 
-    def check(self, unit: str = "llm.service", timeout: float = 20.0) -> str:
+    def check(self, *arguments: str, timeout: float = 20.0) -> str:
         """Runs the check as a unit's drop-in does; returns what the journal would show."""
+        program = (sys.executable, "-ISE", str(PROGRAMS / "graviton-agent-check"))
         ran = subprocess.run(
-            [sys.executable, "-ISE", PROGRAMS / "graviton-agent-check", unit, self.tree.root],
+            [*program, *(arguments or ["llm.service"]), str(self.tree.root)],
             capture_output=True,
             text=True,
             check=True,

@@ -144,6 +144,15 @@ def test_an_instances_start_checks_its_templates_file_and_its_own(tree: Tree) ->
     assert [machine.has_file(f"llm@{name}.service") for name in ("", "1", "2")] == [False, False, True]
 
 
+def test_that_of_an_instance_on_its_own_checks_its_own_file_alone(tree: Tree) -> None:
+    machine = graviton3(tree)
+    for unit in ("llm@.service", "llm@1.service"):
+        machine.make_file(unit)
+    tree.write("sys/class/dmi/id/product_name", "c8g.xlarge\n")
+    assert machine.check("--alone", "llm@1.service").count("withdrew") == 1
+    assert [machine.has_file(f"llm@{name}.service") for name in ("", "1")] == [True, False]
+
+
 def test_a_name_with_a_backslash_is_checked(tree: Tree) -> None:
     machine = graviton3(tree)
     machine.make_file("a-b\\x2dc.service")

@@ -47,11 +47,11 @@ def test_a_template_names_its_own_file_first_and_then_the_instances(tree: Tree) 
     ]
 
 
-def test_an_instance_names_its_templates_file_first_and_then_its_own(tree: Tree) -> None:
-    tree.write(MAIN, '[units."llm@1.service"]\n')
-    assert [line for line in lines(tree, "llm@1.service") if "EnvironmentFile" in line] == [
-        "EnvironmentFile=-/run/graviton-agent/environment/llm@.service.env",
+def test_an_instance_with_a_section_of_its_own_gets_nothing_of_its_templates(tree: Tree) -> None:
+    tree.write(MAIN, '[units."llm@1.service"]\n[units."llm@.service"]\n')
+    assert lines(tree, "llm@1.service")[-2:] == [
         "EnvironmentFile=-/run/graviton-agent/environment/llm@1.service.env",
+        "ExecStartPre=-+/usr/lib/graviton-agent/systemd/graviton-agent-check --alone %n",
     ]
 
 
@@ -69,8 +69,10 @@ def test_an_enabled_instance_with_a_backslash_gets_a_drop_in_that_can_name_its_f
     tree.link("etc/systemd/system/multi-user.target.wants/other@a\\x20b.service", "../other@.service")
     tree.write(MAIN, '[units."llm@.service"]\ncheck = false\n')
     assert tree.generate().keys() == {f"llm@.service.d/{DROP_IN}", f"llm@a\\x20b.service.d/{DROP_IN}"}
-    found = lines(tree, "llm@a\\x20b.service")
-    assert found[-1] == "EnvironmentFile=-/run/graviton-agent/environment/llm@a\\\\x20b.service.env"
+    assert lines(tree, "llm@a\\x20b.service")[-2:] == [
+        "EnvironmentFile=-/run/graviton-agent/environment/llm@.service.env",
+        "EnvironmentFile=-/run/graviton-agent/environment/llm@a\\\\x20b.service.env",
+    ]
 
 
 def test_a_unit_that_is_calibrated_before_its_start_waits_at_its_gate(tree: Tree) -> None:

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from statistics import median
 
 from graviton_agent.calibration.arms import Arm, Prediction
 from graviton_agent.calibration.confirmation import Confirmation, Verdict
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.calibration.plan import Plan
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.screening import Screening
@@ -15,16 +15,6 @@ from graviton_agent.calibration.statistics import Estimate
 from graviton_agent.calibration.trial import DEFAULT
 from graviton_agent.settings.catalogue import CATALOGUE, setting_of
 from graviton_agent.settings.setting import Setting
-
-
-class Outcome(StrEnum):
-    """What a calibration comes to."""
-
-    CHANGE = "change"
-    KEEP = "keep"
-    """The default won, or nothing is clearly better."""
-    INCONCLUSIVE = "inconclusive"
-    """Too noisy, or too short of time, to say."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """The environment of a worker: the caller's, without what steers torch, plus what is tried."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from graviton_agent.calibration.trial import Configuration
+if TYPE_CHECKING:
+    # The daemon imports this for variables' names, and starts faster without all that trials are made of.
+    from graviton_agent.calibration.trial import Configuration
 
 # Variables that torch and the libraries under it read. What a shell exports must not leak into a trial.
 STEERING_PREFIXES = (
@@ -37,7 +40,7 @@ def steers(variable: str) -> bool:
 def worker_environment(
     base: Mapping[str, str],
     held: Mapping[str, str],
-    configuration: Configuration,
+    configuration: "Configuration",
     *,
     padding: int = 0,
 ) -> dict[str, str]:

@@ -73,6 +73,7 @@ def make_plan(
     *,
     only: frozenset[str] | None = None,
     forbidden: frozenset[str] = frozenset(),
+    unconsented: frozenset[str] = frozenset(),
     held: Mapping[str, str] | None = None,
     fixed_threads: int | None = None,
     seed: int = 0,
@@ -85,6 +86,7 @@ def make_plan(
         workload: what stands for the unit's inference.
         only: names of the settings to try; None is all.
         forbidden: names of settings that the operator refuses.
+        unconsented: names of settings to which the operator would have to consent, and has not.
         held: variables that the unit gets from elsewhere, with their values: the operator wins.
         fixed_threads: the unit's number of threads where it is given.
         seed: of everything that is random in the calibration.
@@ -94,7 +96,14 @@ def make_plan(
     left: list[LeftAlone] = []
     for setting in CATALOGUE:
         reason = _why_not(
-            setting, host, torch, only=only, forbidden=forbidden, held=held, fixed_threads=fixed_threads
+            setting,
+            host,
+            torch,
+            only=only,
+            forbidden=forbidden,
+            unconsented=unconsented,
+            held=held,
+            fixed_threads=fixed_threads,
         )
         values = () if reason else setting.candidates(host, torch, workload)
         if values:
@@ -122,6 +131,7 @@ def _why_not(
     *,
     only: frozenset[str] | None,
     forbidden: frozenset[str],
+    unconsented: frozenset[str],
     held: Mapping[str, str],
     fixed_threads: int | None,
 ) -> str | None:
@@ -130,6 +140,8 @@ def _why_not(
         return "forbidden by the operator"
     if only is not None and setting.name not in only:
         return "not asked for"
+    if setting.name in unconsented:
+        return "it changes results, to which the operator has not consented (allow_bf16)"
     for variable in (setting.variable, *setting.aliases):
         if variable in held:
             return f"held by the operator ({variable}={held[variable]})"

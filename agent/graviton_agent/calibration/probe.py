@@ -45,12 +45,13 @@ def probe(
         markers: strings to be looked for among the constants of torch's libraries.
         environment: what the interpreter starts with, less what steers torch; None is this process's own.
         seconds: how long starting Python and importing torch may take together, from a cold disk.
-        launcher: how it is started; as a plain child unless told otherwise.
+        launcher: how it is started; as a plain child unless told otherwise. The interpreter is a path then.
 
     Raises InterpreterError.
     """
     base = os.environ if environment is None else environment
-    path = _find(interpreter, base)
+    # In a cage the path is that of another view of the file system, and who may run it another user.
+    path = _find(interpreter, base) if launcher is None else interpreter
     try:
         worker = Worker.start(launcher or PlainLauncher(), path, worker_environment(base, {}, DEFAULT))
     except OSError as error:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from graviton_agent.calibration.calibrate import calibrate
 from graviton_agent.calibration.journal import Journal, Narrator
+from graviton_agent.calibration.launcher import Launcher
 from graviton_agent.calibration.plan import make_plan
 from graviton_agent.calibration.pool import WorkerPool
 from graviton_agent.calibration.rules import Rules
@@ -31,6 +33,8 @@ class Request:
     only: frozenset[str] | None = None
     """Names of the settings to try; None is all."""
     forbidden: frozenset[str] = frozenset()
+    unconsented: frozenset[str] = frozenset()
+    """Names of the settings that want the operator's consent, and don't have it."""
     threads: int | None = None
     """The unit's number of threads where it is given."""
     memory_limit: int | None = None
@@ -38,10 +42,25 @@ class Request:
     operators: bool = False
     """Whether to profile the default and the chosen configuration by operator."""
     seed: int = 0
+    held: Mapping[str, str] = field(default_factory=dict)
+    """What the unit gets from elsewhere of the variables that steer torch; it has them in every trial."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What steers torch in every trial."""
+        threads = {} if self.threads is None else {Threads.variable: str(self.threads)}
+        return {**self.held, **threads}
 
 
 def run_session(
-    request: Request, host: Host, torch: TorchBuild, environment: Mapping[str, str], narrate: Narrator
+    request: Request,
+    host: Host,
+    torch: TorchBuild,
+    environment: Mapping[str, str],
+    narrate: Narrator,
+    *,
+    launcher: Launcher | None = None,
+    state: Path | None = None,
 ) -> Record:
     """Calibrates, keeps the record in the state directory, and returns it.
 
@@ -53,24 +72,32 @@ def run_session(
         torch: the interpreter to use, and its torch.
         environment: what the workers' environment is made from; what steers torch is dropped.
         narrate: told what is being measured.
+        launcher: how workers are started; as plain children unless told otherwise.
+        state: where the record is kept; in this user's state directory unless told otherwise.
 
     Raises:
         ResourceError: the model doesn't fit into memory.
         AgentError: the default configuration itself can't be run.
     """
     check_memory(request, host)
-    held = {} if request.threads is None else {Threads.variable: str(request.threads)}
     plan = make_plan(
         host,
         torch,
         request.workload,
         only=request.only,
         forbidden=request.forbidden,
+        unconsented=request.unconsented,
+        held=request.held,
         fixed_threads=request.threads,
         seed=request.seed,
     )
     pool = WorkerPool(
-        torch.interpreter, request.workload, environment=environment, held=held, seed=request.seed
+        torch.interpreter,
+        request.workload,
+        environment=environment,
+        held=request.environment,
+        seed=request.seed,
+        launcher=launcher,
     )
     with pool:
         journal = Journal(pool, request.rules.budget_seconds, narrate)
@@ -81,23 +108,24 @@ def run_session(
             tables = profile(pool, chosen, narrate) if request.operators else ()
         except TrialError as error:
             reason = f"the {error.configuration} configuration can't be run: {error.reason}"
-            _keep(make_partial_record(*facts, seed=request.seed, reason=reason, journal=journal), narrate)
+            partial = make_partial_record(*facts, seed=request.seed, reason=reason, journal=journal)
+            _keep(partial, state, narrate)
             raise AgentError(
                 reason, hint=f"try the interpreter by hand: {torch.interpreter} -c 'import torch'"
             ) from error
         except BaseException:
             partial = make_partial_record(*facts, seed=request.seed, reason="interrupted", journal=journal)
-            _keep(partial, narrate)
+            _keep(partial, state, narrate)
             raise
     record = make_record(*facts, seed=request.seed, found=found, journal=journal, operators=tables)
-    _keep(record, narrate)
+    _keep(record, state, narrate)
     return record
 
 
-def _keep(record: Record, narrate: Narrator) -> None:
+def _keep(record: Record, state: Path | None, narrate: Narrator) -> None:
     """Keeps a record. A full disk is told, but takes nothing away from who waits for the result."""
     try:
-        keep_record(record)
+        keep_record(record, state)
     except StateError as error:
         narrate(f"the record is not kept: {error.message}")
 

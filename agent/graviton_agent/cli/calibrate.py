@@ -1,9 +1,11 @@
-"""`graviton-agent calibrate`: measures what each setting does for a workload, on this machine."""
+"""`graviton-agent calibrate`: measures what each setting does, for units or for any workload."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from graviton_agent.errors import ExitCode
 
 if TYPE_CHECKING:
     from graviton_agent.calibration.rules import Rules
@@ -12,6 +14,13 @@ LONGEST_WAIT_SECONDS = 600.0
 
 
 def calibrate(
+    units: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[UNIT]...",
+            help="Managed units, with the workload of their configuration; default: none, but this Python.",
+        ),
+    ] = None,
     python: Annotated[
         Path | None,
         typer.Option("--python", metavar="PATH", help="The interpreter that serves; default: this one."),
@@ -27,14 +36,20 @@ def calibrate(
         ),
     ] = None,
     preset: Annotated[
-        str, typer.Option("--preset", metavar="NAME", help="tutorial, bert-base, vit-b or llama.")
-    ] = "tutorial",
+        str | None,
+        typer.Option(
+            "--preset", metavar="NAME", help="tutorial, bert-base, vit-b or llama; default: tutorial."
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="The number of threads that the unit is held to.")
     ] = None,
     processes: Annotated[
-        int, typer.Option("--processes", min=1, max=256, help="How many processes serve side by side.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--processes", min=1, max=256, help="How many processes serve side by side; default: 1."
+        ),
+    ] = None,
     settings: Annotated[
         str | None, typer.Option("--settings", metavar="NAMES", help="Try these settings only.")
     ] = None,
@@ -42,8 +57,9 @@ def calibrate(
         str | None, typer.Option("--forbid", metavar="NAMES", help="Settings that are not to be tried.")
     ] = None,
     min_cosine: Annotated[
-        float, typer.Option("--min-cosine", min=0.0, max=1.0, help="Smallest cosine similarity with float64.")
-    ] = 0.0,
+        float | None,
+        typer.Option("--min-cosine", min=0.0, max=1.0, help="Smallest cosine similarity with float64."),
+    ] = None,
     memory_margin: Annotated[
         str | None,
         typer.Option("--memory-margin", metavar="SIZE", help="Memory a setting may cost: 64M, or 10%."),
@@ -52,8 +68,11 @@ def calibrate(
         str | None, typer.Option("--memory-limit", metavar="SIZE", help="Memory all workers may take: 4G.")
     ] = None,
     budget: Annotated[
-        float, typer.Option("--budget", min=1.0, max=86400.0, metavar="SECONDS", help="Time for everything.")
-    ] = 90.0,
+        float | None,
+        typer.Option(
+            "--budget", min=1.0, max=86400.0, metavar="SECONDS", help="Time for everything; default: 90."
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option("--seed", min=0, max=2**32 - 1, help="Of all random orders; default: random."),
@@ -61,17 +80,21 @@ def calibrate(
     operators: Annotated[
         bool, typer.Option("--operators", help="Print torch's table of operators, before and after.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure a unit, and neither keep nor apply its profile.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Write the JSON record there as well.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the JSON record instead of the table.")
     ] = False,
-) -> None:
-    """Measure which settings make a workload faster here; change nothing.
+) -> ExitCode:
+    """Measure which settings make a workload faster here.
 
     Every candidate runs in fresh processes of the interpreter, against the default, until the difference is
-    certain or hopeless. What was measured is kept as a record.
+    certain or hopeless. What was measured is kept as a record. A unit's result is kept as its profile and put
+    in place for its next start; without units nothing is changed.
     """
     # Imported here so that other commands start without pydantic.
     import os
@@ -80,7 +103,10 @@ def calibrate(
 
     from graviton_agent.calibration.probe import probe
     from graviton_agent.calibration.session import Request, check_memory, run_session
+    from graviton_agent.cli.calibrate_units import calibrate_units
     from graviton_agent.cli.progress import progress
+    from graviton_agent.control.calibration import Wishes
+    from graviton_agent.errors import UsageError
     from graviton_agent.host import read_host
     from graviton_agent.lock import only_calibration
     from graviton_agent.quantities import parse_size
@@ -90,15 +116,37 @@ def calibrate(
     from graviton_agent.state import write_atomically
     from graviton_agent.workload import make_workload
 
+    seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+    limit = None if memory_limit is None else parse_size(memory_limit)
+    if units:
+        configured = {
+            "--python": python,
+            "--batch": batch,
+            "--layers": layers,
+            "--preset": preset,
+            "--threads": threads,
+            "--processes": processes,
+            "--settings": settings,
+            "--forbid": forbid,
+            "--min-cosine": min_cosine,
+            "--memory-margin": memory_margin,
+        }
+        _refuse_for_units(units[0], [option for option, value in configured.items() if value is not None])
+        wishes = Wishes(seed, _rules(budget, None, None).budget_seconds if budget else None, limit, operators)
+        return calibrate_units(units, wishes, dry_run=dry_run, output=output, as_json=as_json)
+    if dry_run:
+        raise UsageError("--dry-run is for units", hint="without units nothing is applied anyway")
     request = Request(
-        workload=make_workload(preset=preset, layers=layers, batches=batch, processes=processes),
+        workload=make_workload(
+            preset=preset or "tutorial", layers=layers, batches=batch, processes=processes or 1
+        ),
         rules=_rules(budget, min_cosine, memory_margin),
         only=_names(settings),
         forbidden=_names(forbid) or frozenset(),
         threads=threads,
-        memory_limit=None if memory_limit is None else parse_size(memory_limit),
+        memory_limit=limit,
         operators=operators,
-        seed=random.SystemRandom().getrandbits(32) if seed is None else seed,
+        seed=seed,
     )
     host = read_host(Root())
     check_memory(request, host)
@@ -114,9 +162,21 @@ def calibrate(
             write_atomically(output, record.to_json().encode() + b"\n")
     finally:
         typer.echo(record.to_json() if as_json else render(record))
+    return ExitCode.OK
 
 
-def _rules(budget: float, min_cosine: float, memory_margin: str | None) -> "Rules":
+def _refuse_for_units(unit: str, options: list[str]) -> None:
+    """A profile holds for what the configuration says, so that is what is measured."""
+    from graviton_agent.errors import UsageError
+
+    if options:
+        raise UsageError(
+            f"{options[0]} can't stand here: the configuration says what is measured for a unit",
+            hint=f"graviton-agent enable {unit} {options[0]} ... puts it there",
+        )
+
+
+def _rules(budget: float | None, min_cosine: float | None, memory_margin: str | None) -> "Rules":
     """The declared rules, with the command line's bounds."""
     import math
     from dataclasses import replace
@@ -127,12 +187,15 @@ def _rules(budget: float, min_cosine: float, memory_margin: str | None) -> "Rule
 
     for option, number in (("--budget", budget), ("--min-cosine", min_cosine)):
         # Every comparison with nan is false, so that it passes for being within bounds.
-        if not math.isfinite(number):
+        if number is not None and not math.isfinite(number):
             raise UsageError(
                 f"{option} wants a number, not {number}",
                 hint="graviton-agent calibrate --help lists the options and their bounds",
             )
-    rules = Rules(budget_seconds=budget, minimum_cosine=min_cosine)
+    rules = Rules(
+        budget_seconds=Rules.budget_seconds if budget is None else budget,
+        minimum_cosine=Rules.minimum_cosine if min_cosine is None else min_cosine,
+    )
     if memory_margin is None:
         return rules
     if memory_margin.endswith("%"):

@@ -12,10 +12,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from graviton_agent import __version__
+from graviton_agent.cli.apply import apply
 from graviton_agent.cli.calibrate import calibrate
 from graviton_agent.cli.config import config
 from graviton_agent.cli.detect import detect
+from graviton_agent.cli.enable import disable, enable
+from graviton_agent.cli.plan import plan
+from graviton_agent.cli.revert import revert
+from graviton_agent.cli.service import daemon, gate
 from graviton_agent.cli.settings import settings
+from graviton_agent.cli.status import status
+from graviton_agent.cli.verify import verify
 from graviton_agent.errors import AgentError, ExitCode
 
 app = typer.Typer(
@@ -29,7 +36,16 @@ app = typer.Typer(
 app.command("detect")(detect)
 app.command("settings")(settings)
 app.command("calibrate")(calibrate)
+app.command("enable")(enable)
+app.command("disable")(disable)
+app.command("plan")(plan)
+app.command("apply")(apply)
+app.command("revert")(revert)
+app.command("verify")(verify)
+app.command("status")(status)
 app.add_typer(config)
+app.command("daemon")(daemon)
+app.command("gate")(gate)
 
 
 class Terminated(BaseException):

@@ -45,6 +45,14 @@ class Problem:
         return where + self.what + (f"; {self.meant}" if self.meant else "")
 
 
+def unit_meant(wrong: str, right: Iterable[str]) -> str | None:
+    """The question which of these services was meant; their common ending makes none of them alike."""
+    suffix = ".service"
+    stems = {name.removesuffix(suffix): name for name in right}
+    near = difflib.get_close_matches(wrong.removesuffix(suffix), stems, n=1, cutoff=0.6)
+    return f"did you mean {stems[near[0]]}?" if near else None
+
+
 def did_you_mean(wrong: str, right: Iterable[str]) -> str | None:
     """The question which of the right words was meant; None if none is near."""
     by_form = {word.casefold(): word for word in right}

@@ -1,6 +1,7 @@
 """The result of a calibration for a person: five seconds to read, then the detail."""
 
-from graviton_agent.calibration.decision import CaseResult, Outcome
+from graviton_agent.calibration.decision import CaseResult
+from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.host import Host, Verdict
 from graviton_agent.record import OperatorTable, Record
 from graviton_agent.report.columns import definitions, paragraph, table

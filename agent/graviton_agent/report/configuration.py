@@ -24,7 +24,7 @@ def render(loaded: Loaded, units: list[str], *, origins: bool) -> str:
 
 
 def _block(header: str | None, section: Section, origins: bool) -> str:
-    lines = [f"{name} = {_toml(value.written)}" for name, value in section.items()]
+    lines = [f"{name} = {toml(value.written)}" for name, value in section.items()]
     if origins:
         width = max(map(len, lines))
         whence = map(_origin, section.values())
@@ -36,8 +36,10 @@ def _origin(value: Value) -> str:
     return "default" if value.origin is None else str(value.origin)
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
     """A value as TOML writes it; all text here is printable, so JSON's escapes are TOML's too."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {toml(item)}" for name, item in value.items()) + " }"
     if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml, value))}]"
     return json.dumps(value, ensure_ascii=False)

@@ -17,7 +17,7 @@ _NOT_A_GRAVITON = {Verdict.OTHER: "not a Graviton", Verdict.UNKNOWN: "not known 
 def render(host: Host) -> str:
     """What the machine is, why, what it has, and what was looked at; text without a final newline."""
     parts = (
-        _headline(host),
+        headline(host),
         paragraph(host.reason, indent=INDENT),
         definitions(_facts(host)),
         _evidence(host),
@@ -25,7 +25,8 @@ def render(host: Host) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _headline(host: Host) -> str:
+def headline(host: Host) -> str:
+    """The machine in one line."""
     columns = (
         host.instance_type or host.model_name or host.core or host.architecture or "unknown machine",
         host.product or _NOT_A_GRAVITON[host.verdict],

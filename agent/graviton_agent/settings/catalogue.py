@@ -20,6 +20,10 @@ CATALOGUE: tuple[Setting, ...] = (
     Threads(),
 )
 
+VERSION = 1
+"""Raised when a setting's candidates or meaning change, so that profiles made before are stale. A setting
+more or less needs none: which settings a calibration may try is a fact of its own."""
+
 
 def setting_named(name: str) -> Setting:
     """The setting that the command line and the configuration call by this name."""

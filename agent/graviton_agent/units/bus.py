@@ -9,6 +9,7 @@ import contextlib
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ from jeepney.auth import AuthenticationError
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 
 from graviton_agent.errors import AgentError
+from graviton_agent.units.sparing import SparingParser
 
 ADDRESS = "unix:path=/run/dbus/system_bus_socket"
 ANSWER_SECONDS = 25.0
@@ -103,6 +105,13 @@ def answer_of(message: Message) -> tuple[Any, ...]:
     return body
 
 
+def _answer_or_error(message: Message) -> tuple[Any, ...] | BusError:
+    try:
+        return answer_of(message)
+    except BusError as error:
+        return error
+
+
 def serial_answered(message: Message) -> int | None:
     """The number of the call that a message replies to."""
     serial: int | None = message.header.fields.get(HeaderFields.reply_serial)
@@ -117,13 +126,21 @@ class Bus:
         self._signals: deque[Signal] = deque()
 
     @classmethod
-    def connect(cls, address: str = ADDRESS) -> Self:
-        """Connects. Raises BusError."""
+    def connect(cls, address: str = ADDRESS, *, wanted: frozenset[str] | None = None) -> Self:
+        """Connects. Raises BusError.
+
+        Args:
+            address: of the bus.
+            wanted: names of properties; answers then hold no others, and are read much faster.
+        """
         try:
-            return cls(open_dbus_connection(address, enable_fds=True, auth_timeout=ANSWER_SECONDS))
+            connection = open_dbus_connection(address, enable_fds=True, auth_timeout=ANSWER_SECONDS)
         except (OSError, AuthenticationError) as error:
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             raise BusError(UNREACHABLE.format(reason), hint=UNREACHABLE_HINT) from None
+        if wanted is not None:
+            connection.parser = SparingParser(wanted)
+        return cls(connection)
 
     def __enter__(self) -> Self:
         return self
@@ -142,18 +159,37 @@ class Bus:
 
         Signals that come meanwhile wait for `next_signal`.
         """
+        (answer,) = self.call_all([call], seconds=seconds)
+        if isinstance(answer, BusError):
+            raise answer
+        return answer
+
+    def call_all(
+        self, calls: Sequence[Call], *, seconds: float = ANSWER_SECONDS
+    ) -> list[tuple[Any, ...] | BusError]:
+        """Makes calls side by side, so that PID 1 and this process work at the same time.
+
+        Returns the answers in the order of the calls; a call that failed has its error there. Raises BusError
+        if the bus is lost.
+        """
         deadline = time.monotonic() + seconds
-        serial = next(self._connection.outgoing_serial)
+        answers: dict[int, tuple[Any, ...] | BusError] = {}
         try:
-            self._connection.send(call.message(), serial=serial)
-            while True:
+            serials = [next(self._connection.outgoing_serial) for _ in calls]
+            for serial, call in zip(serials, calls, strict=True):
+                self._connection.send(call.message(), serial=serial)
+            waiting = dict(zip(serials, calls, strict=True))
+            while waiting:
                 message = self._receive(deadline)
-                if serial_answered(message) == serial:
-                    return answer_of(message)
+                serial = serial_answered(message) or 0
+                if waiting.pop(serial, None) is not None:
+                    answers[serial] = _answer_or_error(message)
         except TimeoutError:
-            raise BusError(f"no answer to {call.member} within {seconds:g} s") from None
+            missing = next(iter(waiting.values()))
+            raise BusError(f"no answer to {missing.member} within {seconds:g} s") from None
         except OSError as error:
             raise BusError(UNREACHABLE.format(error.strerror), hint=UNREACHABLE_HINT) from None
+        return [answers[serial] for serial in serials]
 
     def next_signal(self, seconds: float) -> Signal | None:
         """The next signal, or None if none comes within that time. Raises BusError."""

@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from types import TracebackType
 from typing import Self
@@ -27,6 +27,7 @@ from graviton_agent.units.cage_properties import (
     slice_settings,
     worker_settings,
 )
+from graviton_agent.units.identity import Observer, observe
 from graviton_agent.units.interpreter import Interpreter
 from graviton_agent.units.manager import (
     SUBSCRIBE,
@@ -52,6 +53,9 @@ LOADER = (
 TELL_ENVIRONMENT = (
     "-I", "-S", "-c", "import sys; sys.stdout.buffer.write(open('/proc/self/environ', 'rb').read())"
 )  # fmt: skip
+STAND_STILL = ("-I", "-S", "-c", "import sys; sys.stdin.read()")
+ENDED = 1 << 30
+"""No process has this number [linux/threads.h, PID_MAX_LIMIT]."""
 ENVIRONMENT_SECONDS = 30.0
 LARGEST_ENVIRONMENT = 4 * MIB
 PIECE = 64 * 1024
@@ -144,6 +148,26 @@ class Cage:
                 hint=f"try it by hand: {self.interpreter} -I -S -c pass",
             )
         return parse_environment_block(raw)
+
+    def observe(self, names: Iterable[str]) -> dict[str, str]:
+        """Facts that a process sees of itself (identity.py), as one in the unit's place sees them.
+
+        Raises AgentError.
+        """
+        try:
+            child = self._start([self.interpreter, *STAND_STILL], environment_settings(self._properties))
+        except OSError as error:
+            raise AgentError(f"{self._unit.name} can't be started in the cage: {error.strerror}") from None
+        try:
+            # A process that has ended has the number 0, which would stand for our own.
+            pid = read_properties(self._bus, child.name)["MainPID"][1] or ENDED
+            return observe(names, Observer(process=pid))
+        except ProcessLookupError:
+            raise AgentError(f"{self.interpreter} ended at once in the cage of {self._unit.name}") from None
+        finally:
+            child.signal(signal.SIGKILL)
+            child.wait(ENVIRONMENT_SECONDS)
+            child.close()
 
     def _start(
         self, command: Sequence[str], settings: Sequence[Setting], stdin: bytes = b""

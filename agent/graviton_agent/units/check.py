@@ -11,6 +11,7 @@ import stat
 import sys
 
 from graviton_agent.installed import ENVIRONMENT
+from graviton_agent.units.dropin import ALONE
 from graviton_agent.units.identity import Observer, differences, parse_head
 from graviton_agent.units.names import environment_file_name, is_service_name, template_of
 
@@ -22,21 +23,21 @@ FITS = "="
 
 
 def main(arguments: list[str]) -> None:
-    """Takes the unit's name, and perhaps a root in place of "/"."""
-    if len(arguments) < 2 or not is_service_name(arguments[1]):
-        return
-    root = arguments[2] if len(arguments) > 2 else ""
-    check(arguments[1], root)
+    """Takes the unit's name, behind ALONE if it reads its own file alone, and perhaps a root for "/"."""
+    alone = arguments[1:2] == [ALONE]
+    unit, *roots = arguments[1 + alone :] or [""]
+    if is_service_name(unit):
+        check(unit, roots[0] if roots else "", alone=alone)
 
 
-def check(unit: str, root: str = "") -> None:
-    """Withdraws the environment files of the unit, and of its template, that don't fit the present."""
+def check(unit: str, root: str = "", *, alone: bool = False) -> None:
+    """Withdraws the environment files that the unit reads, and that don't fit the present."""
     try:
         folder = os.open(root + ENVIRONMENT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return
     try:
-        for name in filter(None, (template_of(unit), unit)):
+        for name in filter(None, (None if alone else template_of(unit), unit)):
             reason = _why_stale(folder, name, Observer(root))
             if reason:
                 os.unlink(environment_file_name(name), dir_fd=folder)

@@ -6,13 +6,16 @@ from graviton_agent.units.names import environment_file_name, is_template, templ
 NAME = "50-graviton-agent.conf"
 """Above what vendors ship (10-40), below what administrators add (60-90) [systemd man/standard-conf.xml]."""
 
+ALONE = "--alone"
+"""Tells the check that the unit reads its own file, and not its template's."""
+
 
 def folder_of(unit: str) -> str:
     """The name of the folder that the drop-in goes to."""
     return f"{unit}.d"
 
 
-def render(unit: str, *, ordered: bool, gate: bool, check: bool) -> str:
+def render(unit: str, *, ordered: bool, gate: bool, check: bool, alone: bool = False) -> str:
     """The text of a unit's drop-in.
 
     An instance's drop-in hides its template's, which has the same name, so it says all that the other says.
@@ -22,6 +25,8 @@ def render(unit: str, *, ordered: bool, gate: bool, check: bool) -> str:
         ordered: whether it may wait for the agent; if not, it gets its environment file and nothing else.
         gate: whether it waits for its calibration.
         check: whether a stale environment file is withdrawn just before the start.
+        alone: whether an instance is on its own, for it has a section of its own: what was found for its
+            template's other instances may be what that section forbids.
     """
     lines = ["# Made by graviton-agent's generator: `graviton-agent config show` says from what."]
     if ordered:
@@ -29,22 +34,22 @@ def render(unit: str, *, ordered: bool, gate: bool, check: bool) -> str:
         waits_for = [SERVICE, *([GATE.replace("@", "@%n")] if gate else [])]
         lines += ["[Unit]", f"Wants={' '.join(waits_for)}", f"After={' '.join(waits_for)}", ""]
     lines.append("[Service]")
-    lines += [f"EnvironmentFile=-{ENVIRONMENT}/{name}" for name in _environment_files(unit)]
+    lines += [f"EnvironmentFile=-{ENVIRONMENT}/{name}" for name in _environment_files(unit, alone=alone)]
     if ordered and check:
         # "-": the unit starts whatever becomes of the check. "+": as root, for the unit's own user may not
         # remove the file.
-        lines.append(f"ExecStartPre=-+{CHECK} %n")
+        lines.append(f"ExecStartPre=-+{CHECK} {ALONE} %n" if alone else f"ExecStartPre=-+{CHECK} %n")
     return "\n".join(lines) + "\n"
 
 
-def _environment_files(unit: str) -> list[str]:
+def _environment_files(unit: str, *, alone: bool) -> list[str]:
     r"""The unit's environment files in the order in which they are read; the last one wins.
 
     systemd expands the path as a pattern, in which "\x2d" means "x2d"; a doubled backslash means itself. In a
     template's drop-in "%n" can't be doubled: an instance with a backslash in its name, and no section of its
     own in the configuration, gets its template's variables alone.
     """
-    template = unit if is_template(unit) else template_of(unit)
+    template = unit if is_template(unit) else None if alone else template_of(unit)
     names = [template] if template else []
     names.append("%n" if is_template(unit) else unit)
     return [environment_file_name(name).replace("\\", "\\\\") for name in names]

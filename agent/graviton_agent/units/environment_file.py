@@ -149,6 +149,11 @@ def write(folder: Path, file: EnvironmentFile) -> bool:
     return True
 
 
+def put(folder: Path, unit: str, file: EnvironmentFile | None) -> bool:
+    """Makes the unit's file what it must be, which may be no file. Returns whether that changed anything."""
+    return remove(folder, unit) if file is None else write(folder, file)
+
+
 def remove(folder: Path, unit: str) -> bool:
     """Removes the unit's file. Returns whether there was one."""
     path = folder / environment_file_name(unit)

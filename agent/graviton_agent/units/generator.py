@@ -15,7 +15,7 @@ from graviton_agent.configuration import sources
 from graviton_agent.configuration.plain_toml import WANTED, Options, Read, read_plain
 from graviton_agent.installed import SERVICE
 from graviton_agent.units import dropin
-from graviton_agent.units.names import is_agents_own, is_service_name, template_of
+from graviton_agent.units.names import is_agents_own, is_instance, is_service_name, template_of
 from graviton_agent.units.unit_files import UnitFiles
 
 LONGEST_SECONDS = 2
@@ -53,7 +53,9 @@ def generate(folder: str, root: str) -> None:
     for unit in _managed(files, sections):
         if len(written) < MOST_UNITS and unit not in written:
             written.add(unit)
-            _write(folder, unit, {**defaults, **_inherited(files, sections, unit)}, files)
+            alone = is_instance(unit) and (unit in sections or files.own_section(unit) is not None)
+            options = {**defaults, **_inherited(files, sections, unit)}
+            _write(folder, unit, options, files, alone=alone)
 
 
 def read_configuration(root: str) -> tuple[Options, Options, dict[str, Options]]:
@@ -124,7 +126,7 @@ def _own_options(files: UnitFiles, unit: str) -> Options:
     return options
 
 
-def _write(folder: str, unit: str, options: Options, files: UnitFiles) -> None:
+def _write(folder: str, unit: str, options: Options, files: UnitFiles, *, alone: bool) -> None:
     if is_agents_own(unit):
         return
     if options.get("enabled") is False:
@@ -138,6 +140,7 @@ def _write(folder: str, unit: str, options: Options, files: UnitFiles) -> None:
             ordered=not files.is_ordered_before(unit, SERVICE),
             gate=options.get("calibrate") == "before-start",
             check=options.get("check") is not False,
+            alone=alone,
         )
     target = f"{folder}/{dropin.folder_of(unit)}"
     try:

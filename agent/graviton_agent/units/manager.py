@@ -14,6 +14,9 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 Properties = Mapping[str, tuple[str, Any]]
 """Properties by name: the value's D-Bus signature, and the value."""
 
+AT_ONCE = 50
+"""Calls side by side: what their answers take waits in the memory of the bus."""
+
 SUBSCRIBE = Call(MANAGER_PATH, MANAGER, "Subscribe")
 RELOAD = Call(MANAGER_PATH, MANAGER, "Reload")
 
@@ -45,13 +48,18 @@ def unit_path(name: str) -> str:
 
 
 def get_all(path: str, interface: str) -> Call:
-    """All properties of one interface; the answer's first value is a Properties."""
+    """All properties of one interface, or of all with ""; the answer's first value is a Properties."""
     return Call(path, PROPERTIES, "GetAll", "s", (interface,))
 
 
 def get(path: str, interface: str, name: str) -> Call:
     """One property; the answer's first value is a pair of signature and value."""
     return Call(path, PROPERTIES, "Get", "ss", (interface, name))
+
+
+def list_units(patterns: Sequence[str]) -> Call:
+    """The units that PID 1 has loaded and whose names match; the first of each answered unit is its name."""
+    return Call(MANAGER_PATH, MANAGER, "ListUnitsByPatterns", "asas", ([], list(patterns)))
 
 
 def start_unit(name: str) -> Call:
@@ -101,7 +109,20 @@ def manager_environment(bus: Bus) -> dict[str, str]:
 
 def read_properties(bus: Bus, name: str) -> Properties:
     """All that PID 1 knows of a service, whether it runs or not. Raises BusError."""
-    path = unit_path(name)
-    (of_unit,) = bus.call(get_all(path, UNIT))
-    (of_service,) = bus.call(get_all(path, SERVICE))
-    return {**of_unit, **of_service}
+    # Without the name of an interface PID 1 tells the properties of all
+    # [systemd src/libsystemd/sd-bus/bus-objects.c, process_get_all].
+    (properties,) = bus.call(get_all(unit_path(name), ""))
+    found: Properties = properties
+    return found
+
+
+def read_properties_of_all(bus: Bus, names: Sequence[str]) -> dict[str, Properties]:
+    """The same of many services; those that PID 1 can't load are left out. Raises BusError."""
+    found: dict[str, Properties] = {}
+    for at in range(0, len(names), AT_ONCE):
+        some = names[at : at + AT_ONCE]
+        answers = bus.call_all([get_all(unit_path(name), "") for name in some])
+        found |= {
+            name: answer[0] for name, answer in zip(some, answers, strict=True) if isinstance(answer, tuple)
+        }
+    return found

@@ -86,6 +86,16 @@ class Unit:
         return self.active_state in {"active", "reloading"} and self.main_pid is not None
 
 
+PROPERTIES = frozenset({
+    "Id", "LoadState", "ActiveState", "FragmentPath", "DropInPaths", "NeedDaemonReload", "User", "Group",
+    "DynamicUser", "WorkingDirectory", "RootDirectory", "RootImage", "Slice", "ControlGroup",
+    "CPUQuotaPerSecUSec", "AllowedCPUs", "CPUAffinity", "MemoryMax", "MemoryHigh", "Environment",
+    "EnvironmentFiles", "PassEnvironment", "UnsetEnvironment", "PAMName", "ExecSearchPath", "ExecStartEx",
+    "MainPID", "InvocationID", "ExecMainStartTimestamp",
+})  # fmt: skip
+"""All that `unit_of` makes sense of."""
+
+
 def read_unit(bus: Bus, name: str) -> Unit:
     """Asks PID 1 for a service. Raises UsageError for a name that none can have, UnitError, BusError."""
     require_service_name(name)

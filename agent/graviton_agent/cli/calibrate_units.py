@@ -1,0 +1,97 @@
+"""The part of `graviton-agent calibrate` that is about units."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import typer
+
+from graviton_agent import lock
+from graviton_agent.cli.progress import Narrator, progress
+from graviton_agent.cli.units import open_scene
+from graviton_agent.control.calibration import Calibrated, Wishes, calibrate_unit
+from graviton_agent.control.scene import Scene
+from graviton_agent.control.writing import keep
+from graviton_agent.errors import AgentError, ExitCode, UsageError
+from graviton_agent.report.calibration import render
+from graviton_agent.report.columns import INDENT
+from graviton_agent.report.plan import render_kept
+from graviton_agent.state import write_atomically
+from graviton_agent.units.bus import BusError
+
+LONGEST_WAIT_SECONDS = 600.0
+
+
+def calibrate_units(
+    names: Sequence[str], wishes: Wishes, *, dry_run: bool, output: Path | None, as_json: bool
+) -> ExitCode:
+    """Calibrates one unit after the other. What is wrong with one costs the others nothing.
+
+    Returns the exit code of the first that failed.
+    """
+    if output is not None and len(names) > 1:
+        raise UsageError("--output holds one record", hint="name one unit, or leave --output out")
+    with _scene() as scene:
+        # Whoever mistypes the last name shouldn't wait for the first ones.
+        units = list(dict.fromkeys(scene.require_managed(name).name for name in names))
+        done: list[Calibrated] = []
+        failures: list[AgentError] = []
+        for unit in units:
+            try:
+                found = _calibrate(scene, unit, wishes)
+                done.append(found)
+                words = _follow(scene, found, dry_run=dry_run)
+            except AgentError as error:
+                if len(units) == 1:
+                    raise
+                failures.append(error)
+                sys.stderr.write(f"graviton-agent: {unit}: {error.message}\n")
+                continue
+            if not as_json:
+                typer.echo(f"{unit}\n{render(found.record)}\n\n{words}")
+    if output is not None:
+        write_atomically(output, done[0].record.to_json().encode() + b"\n")
+    if as_json:
+        typer.echo(_json(done, alone=len(units) == 1))
+    return failures[0].exit_code if failures else ExitCode.OK
+
+
+@contextlib.contextmanager
+def _scene() -> Iterator[Scene]:
+    try:
+        with open_scene() as scene:
+            yield scene
+    except BusError as error:
+        if error.name is not None:
+            raise
+        raise AgentError(
+            f"calibrating a unit needs systemd, and {error.message}",
+            hint="without systemd, name its Python: graviton-agent calibrate --python PATH",
+        ) from None
+
+
+def _calibrate(scene: Scene, unit: str, wishes: Wishes) -> Calibrated:
+    managed = scene.configuration.unit(unit)
+    budget = wishes.budget_seconds or (managed.budget_seconds if managed else 0.0)
+    with progress(budget) as narrate, _only(narrate):
+        return calibrate_unit(scene, unit, wishes, narrate)
+
+
+def _only(narrate: Narrator) -> contextlib.AbstractContextManager[None]:
+    return lock.only_calibration(wait_seconds=LONGEST_WAIT_SECONDS, tell=narrate)
+
+
+def _follow(scene: Scene, found: Calibrated, *, dry_run: bool) -> str:
+    """Keeps the profile and puts in place what follows from it; says so."""
+    if dry_run:
+        return f"{INDENT}A dry run: there is a record, and no profile."
+    return render_kept(keep(scene, found.profile))
+
+
+def _json(done: Sequence[Calibrated], *, alone: bool) -> str:
+    if alone:
+        return done[0].record.to_json()
+    records = {found.profile.unit: json.loads(found.record.to_json()) for found in done}
+    return json.dumps(records, indent=1)

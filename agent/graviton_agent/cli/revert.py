@@ -1,0 +1,27 @@
+"""`graviton-agent revert`: gives units their default values again."""
+
+from typing import Annotated
+
+import typer
+
+from graviton_agent.cli.units import open_scene
+
+
+def revert(
+    units: Annotated[list[str] | None, typer.Argument(metavar="[UNIT]...", help="Which units.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All units.")] = False,
+) -> None:
+    """Take the units' environments back; they have default values from their next start.
+
+    They keep them until the next `apply UNIT` or `calibrate UNIT`.
+    """
+    from graviton_agent.control.writing import revert as take_back
+    from graviton_agent.errors import UsageError
+    from graviton_agent.report.plan import render_done
+
+    if bool(units) is everything:
+        raise UsageError("which units?", hint="graviton-agent revert UNIT..., or revert --all")
+    with open_scene() as scene:
+        named = [outlook.name for outlook in scene.select(units)] if units else []
+        outlooks = take_back(scene, named)
+    typer.echo(render_done(outlooks))

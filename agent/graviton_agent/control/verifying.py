@@ -1,0 +1,62 @@
+"""Compares what runs with what is in place."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from graviton_agent.control.scene import Outlook, Scene
+from graviton_agent.errors import ExitCode
+from graviton_agent.profiles.application import State
+from graviton_agent.units.environment_file import NAMES
+from graviton_agent.units.held import unit_environment
+from graviton_agent.units.manager import list_units
+from graviton_agent.units.names import environment_file_name, is_template, template_of
+from graviton_agent.units.unit import Unit, read_unit
+from graviton_agent.units.verify import Expectation, Sync, Verification, verify
+
+
+def verify_unit(scene: Scene, outlook: Outlook) -> Verification:
+    """Looks at the processes of a unit. Raises AgentError if they can't be looked at."""
+    unit, subject = outlook.unit, outlook.assessment.subject
+    if unit is None:
+        return Verification(outlook.name, Sync.NOT_RUNNING, ())
+    environment = subject.environment if subject else unit_environment(unit, scene.manager, scene.root)
+    expected = Expectation(outlook.before, _changed(scene.folder, outlook.name))
+    return verify(unit, expected, environment, NAMES, scene.root)
+
+
+def still_changed(scene: Scene, unit: str) -> list[str]:
+    """Which of a unit, or a template's running instances, have variables that nobody gives them any more."""
+    names = [unit]
+    if is_template(unit):
+        pattern = unit.replace("\\", "\\\\").replace("@.service", "@*.service")
+        (listed,) = scene.bus.call(list_units([pattern]))
+        names = [entry[0] for entry in listed]
+    return [name for name in names if _restart_helps(scene, read_unit(scene.bus, name))]
+
+
+def _restart_helps(scene: Scene, unit: Unit) -> bool:
+    environment = unit_environment(unit, scene.manager, scene.root)
+    expected = Expectation({}, _changed(scene.folder, unit.name))
+    return verify(unit, expected, environment, NAMES, scene.root).sync is Sync.RESTART_NEEDED
+
+
+def exit_code(verified: Iterable[tuple[Outlook, Verification]]) -> ExitCode:
+    """What it comes to for scripts: the first of these that any unit has."""
+    pairs = list(verified)
+    syncs, states = {found.sync for _, found in pairs}, {outlook.state for outlook, _ in pairs}
+    if Sync.OVERRIDDEN in syncs:
+        return ExitCode.DRIFT
+    if Sync.RESTART_NEEDED in syncs:
+        return ExitCode.RESTART_NEEDED
+    return ExitCode.STALE if State.STALE in states else ExitCode.OK
+
+
+def _changed(folder: Path, unit: str) -> datetime | None:
+    """When the unit's files changed last: of a file that is gone its folder knows the latest it can be."""
+    files = [folder / environment_file_name(name) for name in (unit, template_of(unit)) if name]
+    for group in (files, [folder]):
+        times = [path.stat().st_mtime for path in group if path.exists()]
+        if times:
+            return datetime.fromtimestamp(max(times), UTC)
+    return None

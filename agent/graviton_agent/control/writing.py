@@ -1,0 +1,84 @@
+"""Puts environment files in place, and takes them back: what `apply`, `revert` and a calibration end with.
+
+All of it happens under the lock that the daemon takes too, and by the same core; the daemon then sees the
+changed profile, looks for itself, and finds everything in place.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from graviton_agent.control.scene import Outlook, Scene
+from graviton_agent.profiles.application import State
+from graviton_agent.profiles.profile import Profile
+from graviton_agent.units import environment_file
+from graviton_agent.units.names import is_template, template_of
+
+
+def apply(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
+    """Makes the environment files of units what they must be, and returns what changed by that.
+
+    A unit that is named is applied even if it was reverted before; without names all others are.
+    Raises AgentError.
+    """
+    with scene.store.locked():
+        for unit in named:
+            profile = scene.store.read(unit)
+            if profile is not None and profile.reverted is not None:
+                scene.store.write(profile.revert(None))
+        return _put(scene, named)
+
+
+def revert(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
+    """Takes back the environments of units, and sees to it that they stay away. Raises AgentError."""
+    now = datetime.now(UTC)
+    with scene.store.locked():
+        before = scene.survey(named)
+        for unit in named or before.outlooks:
+            profile = before.outlooks[unit].assessment.profile
+            if profile is not None and profile.environment and profile.reverted is None:
+                # It may be a sibling's, which keeps its own as it is.
+                scene.store.write(replace(profile, unit=unit).revert(now))
+        return _put(scene, named)
+
+
+def keep(scene: Scene, profile: Profile) -> Outlook:
+    """Keeps a new profile and puts in place what follows from it. Raises AgentError."""
+    with scene.store.locked():
+        scene.store.write(profile)
+        return next(o for o in _put(scene, [profile.unit]) if o.name == profile.unit)
+
+
+def settle(scene: Scene, unit: str) -> Outlook | None:
+    """Puts in place what follows from the new section of a unit or template, which may withdraw a consent.
+
+    What was reverted stays so. Returns the unit as it was before; None for a template. Raises AgentError.
+    """
+    with scene.store.locked():
+        return next(iter(_put(scene, [unit])), None)
+
+
+def withdraw(scene: Scene, unit: str) -> None:
+    """Removes the files of a unit, or of a template and its instances, managed no more. Raises AgentError."""
+    with scene.store.locked():
+        survey = scene.survey()
+        for name, outlook in survey.outlooks.items():
+            if unit in {name, template_of(name)} and outlook.state is State.UNMANAGED:
+                environment_file.remove(scene.folder, name)
+        for template, file in survey.templates.items():
+            if template in {unit, template_of(unit)}:
+                environment_file.put(scene.folder, template, file)
+
+
+def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
+    """Writes and removes files of units, or of all without names; the lock is held."""
+    survey = scene.survey(named)
+    # An instance may live on its template's file, which goes as soon as one of them differs.
+    templates = {unit if is_template(unit) else template_of(unit) for unit in named} - {None}
+    for name, outlook in survey.outlooks.items():
+        if not named or name in named or template_of(name) in templates:
+            environment_file.put(scene.folder, name, outlook.application.file)
+    for template, file in survey.templates.items():
+        if not named or template in templates:
+            environment_file.put(scene.folder, template, file)
+    return tuple(outlook for name, outlook in survey.outlooks.items() if not named or name in named)

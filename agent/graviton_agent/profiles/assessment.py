@@ -1,0 +1,103 @@
+"""Looks at one unit and says what it gets: the one way from what there is to what is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from graviton_agent.configuration.compiled import Configuration
+from graviton_agent.errors import AgentError, StateError
+from graviton_agent.profiles.application import (
+    Application,
+    State,
+    best,
+    candidates,
+    decide,
+    uncalibrated,
+    unfit,
+    unmanaged,
+)
+from graviton_agent.profiles.facts import HostFacts, observe_present
+from graviton_agent.profiles.profile import Profile
+from graviton_agent.profiles.subject import Subject, make_subject
+from graviton_agent.root import Root
+from graviton_agent.units.names import template_of
+from graviton_agent.units.unit import Unit
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What is the same for all units. Nothing here is read again while they are assessed."""
+
+    configuration: Configuration
+    host: HostFacts
+    not_graviton: str | None
+    """Why this host is not known to be a Graviton; None if it is."""
+    manager: Mapping[str, str]
+    """The variables that PID 1 gives to every service."""
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    broken: Mapping[str, StateError] = field(default_factory=dict)
+    """The units whose profile can't be read."""
+    root: Root = field(default_factory=Root)
+
+    @property
+    def sections(self) -> frozenset[str]:
+        """The units and templates that have a section."""
+        return frozenset(self.configuration.units) | frozenset(self.configuration.unmanaged)
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """One unit, what it gets, and what that follows from."""
+
+    application: Application
+    subject: Subject | None = None
+    """None where it isn't managed, or can't be."""
+    profile: Profile | None = None
+    """The profile that counts for it: its own, or that of another instance of its template."""
+
+    @property
+    def wants_calibration(self) -> bool:
+        """Whether there is nothing that holds for it; the unit's policy says when it is calibrated."""
+        return self.application.state in {State.UNCALIBRATED, State.STALE}
+
+
+def assess(unit: Unit, given: Circumstances) -> Assessment:
+    """What a unit gets now. Nothing is started, and nothing raised for what a unit may be like.
+
+    Args:
+        unit: the service as PID 1 has loaded it.
+        given: everything else.
+    """
+    managed = given.configuration.unit(unit.name)
+    if managed is None:
+        return Assessment(unmanaged(unit.name, why_unmanaged(unit.name, given.configuration)))
+    try:
+        subject = make_subject(unit, managed, given.manager, given.root)
+    except AgentError as error:
+        return Assessment(unfit(unit.name, error))
+    found = []
+    for profile in candidates(unit.name, given.profiles, given.sections):
+        present = observe_present(subject, given.host, profile.fingerprint, given.root)
+        found.append((decide(present, profile, not_graviton=given.not_graviton), profile))
+    if not found:
+        return Assessment(_without_profile(unit.name, given), subject)
+    application = best([application for application, _ in found], unit.name)
+    profile = next(profile for known, profile in found if known is application)
+    return Assessment(application, subject, profile)
+
+
+def _without_profile(unit: str, given: Circumstances) -> Application:
+    if given.not_graviton is not None:
+        return Application(unit, State.NOT_GRAVITON, given.not_graviton)
+    if unit in given.broken:
+        return Application(unit, State.UNCALIBRATED, given.broken[unit].message)
+    return uncalibrated(unit)
+
+
+def why_unmanaged(unit: str, configuration: Configuration) -> str:
+    """Why the configuration leaves a unit alone."""
+    if not configuration.enabled:
+        return "the agent is switched off (enabled = false)"
+    for name in (unit, template_of(unit) or ""):
+        if name in configuration.unmanaged:
+            return configuration.unmanaged[name]
+    return "it has no section in the configuration"

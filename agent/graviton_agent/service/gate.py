@@ -1,0 +1,107 @@
+"""The gate: a unit's start waits for this, and starts whatever comes of it.
+
+A process for each unit that is calibrated before its start. It ends at once where there is nothing to do, and
+when its share of the host's gate time is over.
+"""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+from graviton_agent.configuration.compiled import Calibrate
+from graviton_agent.errors import AgentError
+from graviton_agent.installed import CALIBRATED, ENVIRONMENT, GATES
+from graviton_agent.root import Root
+from graviton_agent.service.gate_time import GateTime, NoTimeLeftError
+from graviton_agent.service.marks import Mark, Marks
+from graviton_agent.service.notify import Notifier
+from graviton_agent.service.upkeep import Upkeep, View
+from graviton_agent.units.names import require_service_name
+
+STOP_SECONDS = 5.0
+MARGIN_SECONDS = 30.0
+"""What systemd grants beyond the time that the calibration may take."""
+
+Calibration = Callable[[str, float], bool]
+"""Calibrates a unit for so many seconds at most; returns whether the command succeeded."""
+
+
+def main(unit: str) -> int:
+    """Calibrates the unit if it has to wait for that. The journal says what came of it; it never fails."""
+    # So that what a gate has used is written down when systemd stops it.
+    signal.signal(signal.SIGTERM, _end)
+    notifier = Notifier()
+
+    def calibrate(name: str, seconds: float) -> bool:
+        notifier.extend_start(seconds + MARGIN_SECONDS)
+        return run_calibration(name, seconds)
+
+    try:
+        require_service_name(unit)
+        told = open_gate(unit, Root(), calibrate)
+    except AgentError as error:
+        told = error.message
+    if told:
+        sys.stderr.write(f"{unit} starts on default values: {told}\n")
+    return 0
+
+
+def open_gate(unit: str, root: Root, calibrate: Calibration, *, upkeep: Upkeep | None = None) -> str | None:
+    """Does what is to be done before the unit starts; returns why it starts without measured values.
+
+    Raises AgentError.
+    """
+    if not (root.path / ENVIRONMENT.lstrip("/")).is_dir():
+        return "the agent isn't running"
+    upkeep = upkeep or Upkeep(root, say=lambda line: sys.stderr.write(f"{line}\n"))
+    overview = upkeep.look()
+    view = overview.units.get(unit)
+    if view is None or view.policy is not Calibrate.BEFORE_START:
+        return "it doesn't wait for its calibration"
+    if not view.wants_calibration:
+        return None if view.has_file else view.reason
+    marks = Marks(root.path / CALIBRATED.lstrip("/"))
+    try:
+        with GateTime(root.path / GATES.lstrip("/"), overview.configuration.gates_seconds).turn(
+            view.budget_seconds
+        ) as seconds:
+            succeeded = calibrate(unit, seconds)
+    except NoTimeLeftError as error:
+        marks.write(unit, Mark.LATE)
+        return (
+            f"of the time that units may wait in one boot (`gates`) {error.message}; it is calibrated later"
+        )
+    return _what_came_of_it(unit, upkeep.look(frozenset({unit})).units.get(unit), marks, succeeded=succeeded)
+
+
+def _what_came_of_it(unit: str, view: View | None, marks: Marks, *, succeeded: bool) -> str | None:
+    if view is not None and not view.wants_calibration:
+        return None if view.has_file else view.reason
+    marks.write(unit, Mark.FAILED)
+    return "its calibration came to nothing" if succeeded else "its calibration failed, or ran out of time"
+
+
+def run_calibration(unit: str, seconds: float) -> bool:
+    """Runs the command that calibrates; what it says goes to the journal."""
+    import subprocess  # most gates open without it  # noqa: PLC0415
+
+    from graviton_agent.service.configured import own_command  # noqa: PLC0415
+
+    process = subprocess.Popen([*own_command(), "calibrate", unit])
+    try:
+        return process.wait(seconds) == 0
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        for end in (process.terminate, process.kill):
+            if process.poll() is None:
+                end()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_SECONDS)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)

@@ -1,0 +1,234 @@
+"""Makes the environment files what they must be. This is the daemon's purpose, in one pass over the units."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from graviton_agent.configuration.compiled import Calibrate, Configuration
+from graviton_agent.errors import StateError
+from graviton_agent.host import Verdict, read_host
+from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE, STATE
+from graviton_agent.profiles.application import State, unfit
+from graviton_agent.profiles.assessment import Assessment, Circumstances, assess
+from graviton_agent.profiles.facts import observe_host
+from graviton_agent.profiles.store import ProfileStore
+from graviton_agent.profiles.survey import managed_units, patterns, template_files
+from graviton_agent.root import Root
+from graviton_agent.service.configured import RECORD, Configured
+from graviton_agent.service.marks import Mark, Marks
+from graviton_agent.units import environment_file
+from graviton_agent.units.bus import Bus
+from graviton_agent.units.environment_file import EnvironmentFile
+from graviton_agent.units.identity import FILE_FACT
+from graviton_agent.units.manager import list_units, manager_environment, read_properties_of_all
+from graviton_agent.units.names import environment_file_name, is_service_name, template_of
+from graviton_agent.units.unit import PROPERTIES, Unit, UnitError, unit_of
+from graviton_agent.units.unit_files import UnitFiles
+
+Say = Callable[[str], object]
+"""Takes a line for the journal."""
+
+RUNNING = {"active", "reloading", "activating"}
+SUFFIX = environment_file_name("")
+
+
+@dataclass(frozen=True)
+class View:
+    """One managed unit as a pass found it."""
+
+    name: str
+    state: State
+    reason: str
+    policy: Calibrate
+    budget_seconds: float
+    """How long its calibration may take."""
+    is_running: bool
+    wants_calibration: bool
+    has_file: bool
+    files: frozenset[str] = frozenset()
+    """Paths on which what it gets depends."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a pass over all units came to."""
+
+    configuration: Configuration
+    not_graviton: str | None
+    """Why nothing is written at all; None where something is."""
+    units: Mapping[str, View] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A unit as PID 1 described it, and what that came to."""
+
+    unit: Unit
+    assessment: Assessment
+
+
+class Upkeep:
+    """Looks at units and keeps their environment files. It waits for PID 1 and for disks."""
+
+    def __init__(
+        self,
+        root: Root,
+        *,
+        say: Say,
+        connect: Callable[[], Bus] | None = None,
+        configured: Configured | None = None,
+    ) -> None:
+        self._root = root
+        self._say = say
+        self._connect = connect or (lambda: Bus.connect(wanted=PROPERTIES))
+        self._environment = root.path / ENVIRONMENT.lstrip("/")
+        self._marks = Marks(root.path / CALIBRATED.lstrip("/"))
+        self._store = ProfileStore.below(root)
+        self._prefix = "" if root.is_this_machine else str(root.path)
+        self._configured = configured or Configured(root.path / STATE.lstrip("/") / RECORD)
+        self._configuration: Configuration | None = None
+        self._enabled_instances: list[str] = []
+        host = read_host(root)
+        self._not_graviton = None if host.verdict is Verdict.GRAVITON else host.reason
+        self._seen: dict[str, _Seen] = {}
+
+    def look(self, names: frozenset[str] | None = None) -> Overview:
+        """Looks at these units, or at the configuration and all units, and does what follows.
+
+        Raises AgentError if PID 1, the configuration or the lock can't be had; what is written then stays.
+        """
+        configuration = self._read_configuration() if names is None else self._configuration
+        if configuration is None:
+            return self.look()
+        with self._connect() as bus:
+            manager = manager_environment(bus)
+            wanted = self._managed(bus, configuration) if names is None else sorted(names)
+            found = read_properties_of_all(bus, wanted)
+            units = {name: unit_of(properties) for name, properties in found.items()}
+        with self._store.locked():
+            profiles, broken = self._store.read_all()
+            given = Circumstances(
+                configuration=configuration,
+                host=observe_host(self._root),
+                not_graviton=self._not_graviton,
+                manager=manager,
+                profiles=profiles,
+                broken=broken,
+                root=self._root,
+            )
+            if names is None:
+                self._seen = {}
+            for name, unit in units.items():
+                self._seen[name] = _Seen(unit, _assess(name, unit, given))
+            self._write(configuration, names)
+        views = {
+            name: view
+            for name, seen in self._seen.items()
+            if (view := _view(name, seen, configuration)) is not None
+        }
+        return Overview(configuration, self._not_graviton, views)
+
+    def leave(self) -> None:
+        """Sees to it that nothing is left where the agent isn't wanted any more.
+
+        systemd removes a service's runtime directories when it stops it, but not if it was masked first, as
+        by `systemctl mask --now`: then it has forgotten them [seen with systemd 252 and 257].
+        """
+        if UnitFiles(self._prefix).is_masked(SERVICE):
+            self._remove_all()
+
+    def mark(self, unit: str) -> Mark | None:
+        """What has become of a unit that waits before its start."""
+        return self._marks.read(unit)
+
+    def _read_configuration(self) -> Configuration:
+        files = UnitFiles(self._prefix)
+        self._enabled_instances = files.wanted_instances()
+        self._configuration = None
+        try:
+            self._configuration = self._configured.read(files)
+        except StateError:
+            # What has changed may have been meant to hold the agent back.
+            self._remove_all()
+            raise
+        return self._configuration
+
+    def _managed(self, bus: Bus, configuration: Configuration) -> tuple[str, ...]:
+        asked = patterns(configuration)
+        (loaded,) = bus.call(list_units(asked)) if asked else ((),)
+        known = {*(entry[0] for entry in loaded), *self._enabled_instances, *self._store.units()}
+        return managed_units(configuration, known)
+
+    def _write(self, configuration: Configuration, names: frozenset[str] | None) -> None:
+        """Writes what differs, and removes what must not be there, for these units and their templates.
+
+        What was seen of others may be out of date: a command may have changed their profiles since.
+        """
+
+        def is_meant(name: str | None) -> bool:
+            return names is None or name in names or name in map(template_of, names)
+
+        found = {name: (seen.unit, seen.assessment.application) for name, seen in self._seen.items()}
+        wanted = {name: application.file for name, (_, application) in found.items()}
+        wanted |= template_files(configuration, found)
+        for name, file in wanted.items():
+            if is_meant(name) and file is not None and environment_file.write(self._environment, file):
+                self._say(f"{name} gets {_in_words(file)}")
+        for name in self._files():
+            if is_meant(name) and wanted.get(name) is None:
+                environment_file.remove(self._environment, name)
+                reason = found[name][1].reason if name in found else "nothing holds for all its instances"
+                self._say(f"{name} gets nothing any more: {reason}")
+        for name, seen in self._seen.items():
+            managed = configuration.unit(name)
+            if managed and managed.calibrate is Calibrate.BEFORE_START:
+                self._marks.update(name, is_settled=not _wants_calibration(seen.assessment))
+
+    def _remove_all(self) -> None:
+        for name in self._files():
+            environment_file.remove(self._environment, name)
+
+    def _files(self) -> Iterable[str]:
+        """The units that have an environment file."""
+        names = Root(self._environment).entries("")
+        units = (name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+        return [unit for unit in units if is_service_name(unit)]
+
+
+def _assess(name: str, unit: Unit, given: Circumstances) -> Assessment:
+    if unit.name != name:
+        return Assessment(unfit(name, UnitError(f"it is another name of {unit.name}")))
+    return assess(unit, given)
+
+
+def _wants_calibration(assessment: Assessment) -> bool:
+    """Whether nothing holds for the unit, or so little was found that another try is worth while."""
+    profile = assessment.profile
+    is_due = profile is not None and profile.is_due(datetime.now(UTC))
+    return assessment.wants_calibration or (is_due and assessment.application.state is State.INCONCLUSIVE)
+
+
+def _view(name: str, seen: _Seen, configuration: Configuration) -> View | None:
+    managed = configuration.unit(name)
+    if managed is None:
+        return None
+    application, profile = seen.assessment.application, seen.assessment.profile
+    facts = {
+        *(application.file.made_for if application.file else ()),
+        *(profile.fingerprint.files if profile else ()),
+    }
+    return View(
+        name=name,
+        state=application.state,
+        reason=application.reason,
+        policy=managed.calibrate,
+        budget_seconds=managed.budget_seconds,
+        is_running=seen.unit.active_state in RUNNING,
+        wants_calibration=_wants_calibration(seen.assessment),
+        has_file=application.file is not None,
+        files=frozenset(fact.removeprefix(FILE_FACT) for fact in facts if fact.startswith(FILE_FACT)),
+    )
+
+
+def _in_words(file: EnvironmentFile) -> str:
+    return " ".join(f"{name}={value}" for name, value in file.environment.items())

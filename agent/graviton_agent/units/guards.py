@@ -1,0 +1,56 @@
+"""Which files an environment file depends on beyond torch's: those that made the unit what it is.
+
+Somebody edits a unit, or one of its environment files, and restarts it at once: what the agent gave may be
+wrong for what starts then, or stand against what the operator has just decided. So the check just before the
+start compares these files too. A change of them makes no result stale: the agent looks at the unit anew, and
+gives the same values again if they still hold.
+"""
+
+import re
+
+from graviton_agent.units.held import is_ours
+from graviton_agent.units.identity import FILE_FACT
+from graviton_agent.units.names import template_of
+from graviton_agent.units.unit import Unit
+
+DROP_IN_BASES = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/etc/systemd/system",
+    "/run/systemd/system",
+)
+"""Where administrators put drop-ins; a folder that isn't there is expected to be absent."""
+GENERATED = ("/run/systemd/generator", "/run/systemd/transient")
+"""What is written anew at each daemon-reload, our own drop-in among it."""
+RUNTIME = ("/run/", "/var/run/", "/tmp/", "/var/tmp/", "/proc/", "/dev/")  # noqa: S108 - nothing is written there
+"""Environment files there are often written at each start, by the unit itself."""
+MOST = 100
+"""Files of one unit that are looked at."""
+
+
+def guards(unit: Unit, interpreter: str) -> tuple[str, ...]:
+    """The names of the facts.
+
+    Args:
+        unit: the service as PID 1 has loaded it.
+        interpreter: path of its Python on the host.
+    """
+    files = [unit.fragment_path, *unit.drop_in_paths]
+    paths = [path for path in files if path and not path.startswith(GENERATED)]
+    names = filter(None, (template_of(unit.name), unit.name))
+    paths += [f"{base}/{name}.d" for name in names for base in DROP_IN_BASES]
+    patterns = (source.pattern for source in unit.environment_files)
+    paths += [_without_pattern(pattern) for pattern in patterns if _counts(pattern)]
+    paths.append(interpreter)
+    plain = [path for path in dict.fromkeys(paths) if path.isprintable() and path == path.strip()]
+    return tuple(FILE_FACT + path for path in plain[:MOST])
+
+
+def _counts(pattern: str) -> bool:
+    return not is_ours(pattern) and not pattern.startswith(RUNTIME)
+
+
+def _without_pattern(pattern: str) -> str:
+    """The file, or for a pattern the folder that it looks into, which changes as files come and go."""
+    plain, *rest = re.split(r"[*?\[\\]", pattern, maxsplit=1)
+    return plain.rpartition("/")[0] or "/" if rest else plain

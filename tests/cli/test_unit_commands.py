@@ -1,0 +1,422 @@
+"""The commands about units, as their user meets them: what they print, and their exit codes."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graviton_agent.cli import calibrate_units as calibrate_module
+from graviton_agent.control import scene, sections
+from graviton_agent.control.calibration import Calibrated
+from graviton_agent.errors import AgentError, ExitCode
+from graviton_agent.root import Root
+from graviton_agent.units.bus import Bus, BusError
+from tests.cli.command import Command, failed
+from tests.control.machine import Managed, managed_machine
+from tests.control.systemd import missing, properties
+from tests.profiles.host import install_torch
+from tests.profiles.test_profile import KEEP
+from tests.records import changed
+
+BOTH = {"DNNL_DEFAULT_FPMATH_MODE": "BF16", "TORCH_MKLDNN_MATMUL_MIN_DIM": "64"}
+READING = ["plan", "apply", "verify", "status"]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Managed:
+    """A Graviton3 with llm.service, in the place of this machine."""
+    machine = managed_machine(tmp_path / "root")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(Bus, "connect", lambda: machine.bus)
+    original = scene.Scene
+    monkeypatch.setattr(scene, "Scene", lambda bus, _root: original(bus, machine.root))
+    return machine
+
+
+# plan, apply, revert
+
+
+def test_plan_shows_the_difference_and_writes_nothing(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    assert command("plan").out.splitlines() == [
+        "  llm.service: at least 1.28x as fast, calibrated on 2026-11-23",
+        "    + DNNL_DEFAULT_FPMATH_MODE=BF16",
+        "    + TORCH_MKLDNN_MATMUL_MIN_DIM=64",
+        "",
+        "  1 of 1 would be given something else. `graviton-agent apply` does so; a running unit has it after",
+        "  its next restart.",
+    ]
+    assert machine.environment() is None
+
+
+def test_apply_does_what_plan_said(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    result = command("apply")
+    assert result.code == ExitCode.OK
+    assert machine.variables() == [f"{name}={value}" for name, value in BOTH.items()]
+    assert command("plan").out.endswith("\n\n  Nothing is to be changed.\n")
+
+
+def test_apply_names_the_units_that_a_restart_would_give_it_to(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    machine.start()
+    assert "systemctl restart llm.service" in command("apply").out
+
+
+def test_a_change_shows_what_goes_what_comes_and_what_stays(command: Command, machine: Managed) -> None:
+    machine.calibrated(environment={"DNNL_DEFAULT_FPMATH_MODE": "BF16", "OMP_NUM_THREADS": "2"})
+    command("apply")
+    machine.calibrated(environment={"DNNL_DEFAULT_FPMATH_MODE": "BF16", "OMP_NUM_THREADS": "4"})
+    assert command("plan").out.splitlines()[1:4] == [
+        "      DNNL_DEFAULT_FPMATH_MODE=BF16",
+        "    - OMP_NUM_THREADS=2",
+        "    + OMP_NUM_THREADS=4",
+    ]
+
+
+def test_a_stale_profile_says_what_has_changed_and_what_to_do(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    command("apply")
+    install_torch(machine.host.tree, "2.10.0")
+    result = command("plan", "llm.service")
+    assert result.code == ExitCode.STALE
+    assert result.out.splitlines()[:4] == [
+        "  llm.service: stale, torch was 2.9.1, is 2.10.0",
+        "    - DNNL_DEFAULT_FPMATH_MODE=BF16",
+        "    - TORCH_MKLDNN_MATMUL_MIN_DIM=64",
+        "    it is calibrated when the host is quiet, or now by: graviton-agent calibrate llm.service",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ("manual", "it is calibrated by: graviton-agent calibrate llm.service"),
+        ("before-start", "it is calibrated before its next start, or now by: graviton-agent calibrate"),
+    ],
+)
+def test_when_a_unit_is_calibrated_is_its_policys_word(
+    command: Command, machine: Managed, when: str, words: str
+) -> None:
+    machine.manage("llm.service", f'[units."llm.service"]\ncalibrate = "{when}"\n')
+    assert words in command("plan").out
+
+
+def test_elsewhere_than_on_a_graviton_nothing_is_given(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    machine.host.tree.write("proc/cpuinfo", "vendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\n")
+    for name in ("plan", "apply", "status"):
+        result = command(name)
+        assert result.code == ExitCode.NOT_GRAVITON
+        assert "not a Graviton" in result.out
+    assert machine.environment() is None
+
+
+def test_apply_of_a_unit_without_a_profile_says_how_it_gets_one(command: Command, machine: Managed) -> None:
+    assert machine.environment() is None
+    result = command("apply", "llm.service")
+    failed(result, ExitCode.FAILED, r"llm\.service: it has no profile")
+    assert result.complaint[1] == "hint: graviton-agent calibrate llm.service"
+
+
+def test_revert_takes_back_and_says_how_it_comes_again(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    command("apply")
+    result = command("revert", "llm.service")
+    assert result.code == ExitCode.OK
+    assert "    - DNNL_DEFAULT_FPMATH_MODE=BF16\n" in result.out
+    assert "it is taken up again by: graviton-agent apply llm.service" in result.out
+    assert machine.environment() is None
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "llm.service"]])
+def test_revert_wants_to_know_which_units(command: Command, machine: Managed, arguments: list[str]) -> None:
+    assert machine.environment() is None
+    failed(command("revert", *arguments), ExitCode.USAGE, "which units")
+
+
+def test_revert_all(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    command("apply")
+    assert command("revert", "--all").code == ExitCode.OK
+    assert machine.environment() is None
+
+
+def test_a_unit_that_can_not_be_managed_says_which_key_to_set(command: Command, machine: Managed) -> None:
+    machine.bus.add(properties("llm.service", "/bin/sh", "-c", "serve"))
+    result = command("plan")
+    assert result.code == ExitCode.FAILED
+    words = " ".join(result.out.split())
+    assert "can't be managed: the Python of llm.service can't be told: /bin/sh is a shell" in words
+    assert "set `python = ` for llm.service" in words
+
+
+# verify and status
+
+
+def test_verify_shows_each_variable_expected_and_actual(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    command("apply")
+    machine.start(DNNL_DEFAULT_FPMATH_MODE="BF16")
+    result = command("verify")
+    assert result.code == ExitCode.RESTART_NEEDED
+    assert result.out == (
+        "  llm.service: restart needed (1 process); at least 1.28x as fast, calibrated on 2026-11-23\n"
+        "\n"
+        "  variable                      expected   actual   state            decided by\n"
+        "  DNNL_DEFAULT_FPMATH_MODE      BF16       BF16     in sync          -\n"
+        "  TORCH_MKLDNN_MATMUL_MIN_DIM   64         -        restart needed   -\n"
+        "\n"
+        "  To give it to what runs: systemctl restart llm.service\n"
+    )
+
+
+def test_verify_as_json(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    command("apply")
+    machine.start(**BOTH)
+    (found,) = json.loads(command("verify", "llm.service", "--json").out)
+    assert (found["unit"], found["sync"], found["processes"]) == ("llm.service", "in sync", 1)
+    assert found["variables"][0] == {
+        "name": "DNNL_DEFAULT_FPMATH_MODE",
+        "expected": "BF16",
+        "actual": "BF16",
+        "sync": "in sync",
+        "decided_by": None,
+        "process": None,
+    }
+
+
+def test_verify_tells_that_something_is_not_in_place(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    assert "It is to be given something else: graviton-agent plan llm.service" in command("verify").out
+
+
+def test_status_is_the_host_the_agent_and_a_line_for_each_unit(command: Command, machine: Managed) -> None:
+    machine.manage("web.service")
+    machine.calibrated()
+    command("apply")
+    result = command("status")
+    assert result.code == ExitCode.OK
+    host, _, agent, _, header, llm, web, _, why = result.out.splitlines()
+    assert host.startswith("c7g.xlarge   Graviton3")
+    assert agent == "  agent not installed"
+    assert header.split() == ["unit", "state", "promised", "calibrated", "runs"]
+    assert llm.split()[:3] == ["llm.service", "applied", "1.28x"]
+    assert web.split("   ")[1].strip() == "not calibrated"
+    assert why == "  web.service   not calibrated"
+
+
+def test_status_says_what_is_not_yet_in_place(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    assert "to be applied" in command("status").out
+
+
+def test_status_as_json(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    found = json.loads(command("status", "--json").out)
+    assert found["host"]["product"] == "Graviton3"
+    assert found["agent"] == {"state": "not installed", "since": None, "status": ""}
+    (unit,) = found["units"]
+    assert (unit["state"], unit["planned"], unit["environment"]) == ("applied", BOTH, {})
+    assert unit["profile"]["gain_interval"] == [1.28, 1.34]
+
+
+@pytest.mark.parametrize("name", READING)
+def test_without_any_unit_the_way_to_the_first_is_shown(
+    command: Command, machine: Managed, name: str
+) -> None:
+    machine.host.tree.write("etc/graviton-agent/conf.d/20-llm.service.toml", "")
+    result = command(name)
+    assert result.code == ExitCode.OK
+    assert "No unit is managed. `graviton-agent enable UNIT` manages one." in result.out
+
+
+# What can't be
+
+
+@pytest.mark.parametrize("name", ["plan", "apply", "revert", "verify", "calibrate"])
+def test_a_unit_that_does_not_exist_is_wrong_usage(command: Command, machine: Managed, name: str) -> None:
+    machine.bus.add(missing("lm.service"))
+    result = command(name, "lm.service")
+    failed(result, ExitCode.USAGE, r"there is no unit lm\.service")
+    assert result.complaint[1] == "hint: did you mean llm.service?"
+
+
+@pytest.mark.parametrize("name", [*READING, "revert --all", "calibrate llm.service", "disable llm.service"])
+def test_who_is_not_root_gets_one_line(
+    command: Command, machine: Managed, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert machine.environment() is None
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    failed(command(*name.split()), ExitCode.FAILED, "needs root")
+
+
+@pytest.mark.parametrize("name", [*READING, "revert --all", "calibrate llm.service"])
+def test_without_systemd_what_is_needed_is_said(
+    command: Command, machine: Managed, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refuse() -> Bus:
+        raise BusError("the system bus can't be reached (No such file or directory)", hint="start systemd")
+
+    assert machine.environment() is None
+    monkeypatch.setattr(Bus, "connect", refuse)
+    failed(command(*name.split()), ExitCode.FAILED, "the system bus can't be reached")
+
+
+# calibrate UNIT
+
+
+@pytest.fixture
+def measured(machine: Managed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """In place of measuring: results by unit, or errors."""
+    results: dict[str, Any] = {}
+
+    def measure(_scene: object, unit: str, wishes: object, narrate: Any) -> Calibrated:
+        narrate(f"{unit}: measuring with {wishes}")
+        result = results.get(unit, {})
+        if isinstance(result, AgentError):
+            raise result
+        profile = machine.calibrated(unit, **result)
+        machine.store.remove(unit)
+        return Calibrated(changed(), profile)
+
+    monkeypatch.setattr(calibrate_module, "calibrate_unit", measure)
+    return results
+
+
+def test_a_calibrated_unit_has_a_profile_and_its_environment(
+    command: Command, machine: Managed, measured: dict[str, Any]
+) -> None:
+    assert measured == {}
+    result = command("calibrate", "llm.service")
+    assert result.code == ExitCode.OK
+    assert "    + DNNL_DEFAULT_FPMATH_MODE=BF16\n" in result.out
+    assert machine.variables() == [f"{name}={value}" for name, value in BOTH.items()]
+
+
+def test_a_dry_run_leaves_neither(command: Command, machine: Managed, measured: dict[str, Any]) -> None:
+    assert measured == {}
+    assert command("calibrate", "llm.service", "--dry-run").out.endswith(
+        "  A dry run: there is a record, and no profile.\n"
+    )
+    assert machine.store.read("llm.service") is None
+    assert machine.environment() is None
+
+
+def test_where_the_default_wins_the_former_environment_goes(
+    command: Command, machine: Managed, measured: dict[str, Any]
+) -> None:
+    machine.calibrated()
+    command("apply")
+    measured["llm.service"] = KEEP
+    assert "    - DNNL_DEFAULT_FPMATH_MODE=BF16\n" in command("calibrate", "llm.service").out
+    assert machine.environment() is None
+
+
+def test_one_unit_that_fails_costs_the_others_nothing(
+    command: Command, machine: Managed, measured: dict[str, Any]
+) -> None:
+    machine.manage("web.service")
+    measured["llm.service"] = AgentError("it has no torch")
+    result = command("calibrate", "llm.service", "web.service")
+    assert result.code == ExitCode.FAILED
+    assert result.complaint == ["graviton-agent: llm.service: it has no torch"]
+    assert machine.variables("web.service")
+
+
+def test_all_names_are_looked_at_before_the_first_is_measured(
+    command: Command, machine: Managed, measured: dict[str, Any]
+) -> None:
+    assert measured == {}
+    machine.bus.add(missing("lm.service"))
+    failed(command("calibrate", "llm.service", "lm.service"), ExitCode.USAGE, r"there is no unit lm\.service")
+    assert machine.store.read("llm.service") is None
+
+
+def test_the_record_is_printed_as_json(command: Command, machine: Managed, measured: dict[str, Any]) -> None:
+    machine.manage("web.service")
+    assert measured == {}
+    assert "decision" in json.loads(command("calibrate", "llm.service", "--json").out)
+    assert set(json.loads(command("calibrate", "llm.service", "web.service", "--json").out)) == {
+        "llm.service",
+        "web.service",
+    }
+
+
+def test_the_record_is_written_where_one_wants_it(
+    command: Command, machine: Managed, measured: dict[str, Any], tmp_path: Path
+) -> None:
+    machine.manage("web.service")
+    assert measured == {}
+    command("calibrate", "llm.service", "--output", tmp_path / "record.json")
+    assert "decision" in json.loads((tmp_path / "record.json").read_text())
+    result = command("calibrate", "llm.service", "web.service", "--output", tmp_path / "record.json")
+    failed(result, ExitCode.USAGE, "--output holds one record")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--python=/a", "--batch=1", "--layers=8x8", "--preset=llama", "--threads=1", "--processes=1",
+     "--settings=bf16", "--forbid=bf16", "--min-cosine=0.5", "--memory-margin=1M"],
+)  # fmt: skip
+def test_what_is_measured_for_a_unit_is_the_configurations_word(command: Command, option: str) -> None:
+    name = option.partition("=")[0]
+    result = command("calibrate", "llm.service", option)
+    failed(result, ExitCode.USAGE, f"{name} can't stand here")
+    assert result.complaint[1] == f"hint: graviton-agent enable llm.service {name} ... puts it there"
+
+
+def test_a_dry_run_is_for_units(command: Command) -> None:
+    failed(command("calibrate", "--dry-run"), ExitCode.USAGE, "--dry-run is for units")
+
+
+# enable and disable in another system's tree
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """An image with a unit."""
+    (tmp_path / "image/etc/systemd/system").mkdir(parents=True)
+    (tmp_path / "image/etc/systemd/system/llm.service").write_text("[Service]\nExecStart=python3\n")
+    return tmp_path / "image"
+
+
+def test_a_unit_of_an_image_can_be_enabled_and_disabled(command: Command, image: Path) -> None:
+    result = command(
+        "enable", "llm.service", "--root", image, "--batch", "1,8", "--pin", "MALLOC_ARENA_MAX=2"
+    )
+    path = sections.path_of("llm.service", Root(image))
+    assert result.code == ExitCode.OK
+    assert "systemd has not read it yet: systemctl daemon-reload" in result.out
+    assert path.read_text().splitlines()[2:] == [
+        "enabled = true",
+        'batches = "1,8"',
+        'pin = { "MALLOC_ARENA_MAX" = "2" }',
+    ]
+    assert command("disable", "llm.service", "--root", image).code == ExitCode.OK
+    assert "enabled = false" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--batch", "many"], "batches: 'many' in 'many' is no size"),
+        (["--forbid", "bf16,bf61"], "forbid: 'bf61' is not known here"),
+        (["--pin", "OMP_NUM_THREADS"], "'OMP_NUM_THREADS' is no assignment"),
+        (["--calibrate", "never"], "calibrate: 'never' is not known here"),
+        (["--budget", "soon"], "budget: 'soon' is no time"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_options_that_make_no_sense_leave_nothing_behind(
+    command: Command, image: Path, arguments: list[str], words: str
+) -> None:
+    failed(command("enable", "llm.service", "--root", image, *arguments), ExitCode.USAGE, words)
+    assert not sections.path_of("llm.service", Root(image)).exists()
+
+
+def test_a_unit_that_the_image_lacks_can_not_be_enabled(command: Command, image: Path) -> None:
+    failed(command("enable", "lm.service", "--root", image), ExitCode.USAGE, r"there is no unit lm\.service")

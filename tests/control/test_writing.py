@@ -1,0 +1,230 @@
+"""Putting environments in place, taking them back, and keeping new profiles."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from graviton_agent.control.scene import exit_code
+from graviton_agent.control.writing import apply, keep, revert, settle, withdraw
+from graviton_agent.errors import ExitCode
+from graviton_agent.profiles.application import State
+from tests.control.machine import Managed
+from tests.control.systemd import missing, properties
+from tests.profiles.host import install_torch, managed
+from tests.profiles.test_profile import KEEP
+
+ONE, TWO, TEMPLATE = "embed@1.service", "embed@2.service", "embed@.service"
+BF16 = ["DNNL_DEFAULT_FPMATH_MODE=BF16", "TORCH_MKLDNN_MATMUL_MIN_DIM=64"]
+
+
+@pytest.fixture
+def instances(machine: Managed) -> Managed:
+    """The machine with two instances of a template that are loaded."""
+    machine.manage(ONE)
+    machine.manage(TWO)
+    return machine
+
+
+def test_what_follows_from_a_profile_is_put_in_place(machine: Managed) -> None:
+    machine.calibrated()
+    (outlook,) = apply(machine.scene, [])
+    assert machine.variables() == BF16
+    assert (outlook.before, list(outlook.after.items())) == ({}, [tuple(pair.split("=")) for pair in BF16])
+
+
+def test_put_in_place_again_nothing_changes(machine: Managed) -> None:
+    # A file says no more than two decimals of a gain.
+    machine.calibrated(gain=1.312345, gain_interval=(1.2812345, 1.345678))
+    apply(machine.scene, [])
+    (outlook,) = apply(machine.scene, [])
+    assert not outlook.changes
+    assert not outlook.renews
+
+
+def test_a_stale_profile_takes_its_file_away(machine: Managed) -> None:
+    machine.calibrated()
+    apply(machine.scene, [])
+    install_torch(machine.host.tree, "2.10.0")
+    (outlook,) = apply(machine.scene, [])
+    assert machine.environment() is None
+    assert exit_code([outlook]) is ExitCode.STALE
+
+
+def test_a_file_of_somebody_elses_is_replaced(machine: Managed) -> None:
+    machine.calibrated()
+    machine.host.tree.write("run/graviton-agent/environment/llm.service.env", "LD_PRELOAD=/a\n")
+    apply(machine.scene, [])
+    assert machine.variables() == BF16
+
+
+def test_the_file_of_a_unit_that_is_managed_no_more_is_removed(machine: Managed) -> None:
+    machine.calibrated()
+    apply(machine.scene, [])
+    machine.host.tree.write("etc/graviton-agent/conf.d/20-llm.service.toml", "")
+    (outlook,) = apply(machine.scene, [])
+    assert machine.environment() is None
+    assert outlook.state is State.UNMANAGED
+
+
+def test_what_a_change_of_the_units_files_has_outdated_is_renewed(machine: Managed) -> None:
+    machine.calibrated()
+    apply(machine.scene, [])
+    machine.host.tree.write("etc/systemd/system/llm.service.d/restart.conf", "[Service]\nRestart=always\n")
+    (outlook,) = apply(machine.scene, [])
+    assert outlook.renews
+    assert "file /etc/systemd/system/llm.service.d = absent" not in (machine.environment() or "")
+    assert not apply(machine.scene, [])[0].renews
+
+
+def test_other_units_are_left_alone(machine: Managed) -> None:
+    machine.manage("other.service")
+    machine.calibrated("other.service")
+    machine.calibrated()
+    apply(machine.scene, ["llm.service"])
+    assert machine.environment("other.service") is None
+
+
+def test_a_reverted_unit_has_no_file_and_stays_so(machine: Managed) -> None:
+    machine.calibrated()
+    apply(machine.scene, [])
+    (outlook,) = revert(machine.scene, ["llm.service"])
+    assert dict(outlook.before) == dict(pair.split("=") for pair in BF16)
+    assert machine.environment() is None
+    assert apply(machine.scene, [])[0].state is State.REVERTED
+    assert machine.environment() is None
+
+
+def test_applied_by_its_name_it_is_taken_up_again(machine: Managed) -> None:
+    machine.calibrated()
+    revert(machine.scene, [])
+    apply(machine.scene, ["llm.service"])
+    assert machine.variables() == BF16
+
+
+def test_a_new_calibration_takes_it_up_again(machine: Managed) -> None:
+    profile = machine.calibrated()
+    revert(machine.scene, [])
+    assert keep(machine.scene, profile).state is State.APPLIED
+    assert machine.variables() == BF16
+
+
+def test_without_names_all_units_are_reverted(machine: Managed) -> None:
+    machine.manage("other.service")
+    for name in ("llm.service", "other.service"):
+        machine.calibrated(name)
+    apply(machine.scene, [])
+    assert {outlook.state for outlook in revert(machine.scene, [])} == {State.REVERTED}
+
+
+@pytest.mark.parametrize("results", [None, KEEP])
+def test_where_nothing_was_chosen_there_is_nothing_to_revert(
+    machine: Managed, results: dict[str, Any] | None
+) -> None:
+    before = machine.calibrated(**results) if results else None
+    revert(machine.scene, ["llm.service"])
+    assert machine.store.read("llm.service") == before
+
+
+def test_a_profile_that_is_kept_replaces_the_former_one(machine: Managed) -> None:
+    machine.calibrated()
+    apply(machine.scene, [])
+    default = machine.calibrated(**KEEP)
+    assert keep(machine.scene, default).state is State.DEFAULT
+    assert machine.environment() is None
+
+
+def test_a_consent_that_is_withdrawn_takes_its_file_away_at_once(machine: Managed) -> None:
+    machine.calibrated()
+    apply(machine.scene, [])
+    machine.manage("llm.service", '[units."llm.service"]\nallow_bf16 = false\n')
+    outlook = settle(machine.scene, "llm.service")
+    assert outlook is not None
+    assert outlook.state is State.STALE
+    assert machine.environment() is None
+
+
+def test_a_new_section_leaves_reverted_what_was(machine: Managed) -> None:
+    machine.calibrated()
+    revert(machine.scene, [])
+    settle(machine.scene, "llm.service")
+    assert machine.environment() is None
+
+
+# Templates
+
+
+def test_a_templates_new_section_concerns_all_its_instances(instances: Managed) -> None:
+    instances.calibrated(ONE)
+    apply(instances.scene, [])
+    instances.host.tree.write(f"etc/graviton-agent/conf.d/20-{TEMPLATE}.toml", f'[units."{TEMPLATE}"]\n')
+    assert settle(instances.scene, TEMPLATE) is None
+    assert [instances.environment(name) for name in (ONE, TWO, TEMPLATE)] == [None, None, None]
+
+
+def test_the_profile_of_one_instance_serves_its_siblings_and_those_to_come(instances: Managed) -> None:
+    instances.calibrated(ONE)
+    apply(instances.scene, [ONE])
+    assert instances.variables(ONE) == instances.variables(TWO) == instances.variables(TEMPLATE) == BF16
+
+
+def test_reverting_one_leaves_its_siblings_what_they_have(instances: Managed) -> None:
+    instances.calibrated(ONE)
+    apply(instances.scene, [ONE])
+    revert(instances.scene, [ONE])
+    assert instances.environment(ONE) is None
+    assert instances.environment(TEMPLATE) is None
+    assert instances.variables(TWO) == BF16
+
+
+def test_reverting_one_without_a_profile_of_its_own_leaves_the_profiles_owner_alone(
+    instances: Managed,
+) -> None:
+    profile = instances.calibrated(ONE)
+    revert(instances.scene, [TWO])
+    assert instances.store.read(ONE) == profile
+    assert instances.environment(TWO) is None
+    assert instances.variables(ONE) == BF16
+
+
+def test_an_instance_that_differs_keeps_the_template_from_having_a_file(instances: Managed) -> None:
+    instances.calibrated(ONE)
+    apply(instances.scene, [])
+    instances.bus.add(properties(TWO, CPUQuotaPerSecUSec=("t", 1_000_000)))
+    apply(instances.scene, [])
+    assert instances.variables(ONE) == BF16
+    assert instances.environment(TWO) is None
+    assert instances.environment(TEMPLATE) is None
+
+
+def test_an_instance_that_nobody_has_loaded_is_known_by_its_profile(machine: Managed) -> None:
+    machine.manage(ONE)
+    machine.calibrated(ONE)
+    machine.bus.units.pop(ONE)
+    machine.bus.add(missing(ONE))
+    assert [outlook.name for outlook in machine.scene.select([])] == [ONE, "llm.service"]
+
+
+def test_the_files_of_a_template_that_is_managed_no_more_are_withdrawn(instances: Managed) -> None:
+    instances.calibrated(ONE)
+    instances.calibrated()
+    apply(instances.scene, [])
+    instances.host.tree.write(f"etc/graviton-agent/conf.d/20-{TEMPLATE}.toml", "")
+    withdraw(instances.scene, TEMPLATE)
+    assert [instances.environment(name) for name in (ONE, TWO, TEMPLATE)] == [None, None, None]
+    assert instances.variables() == BF16
+
+
+def test_an_instance_that_is_managed_no_more_leaves_its_siblings_alone(instances: Managed) -> None:
+    instances.calibrated(ONE)
+    apply(instances.scene, [])
+    instances.host.tree.write("etc/graviton-agent/conf.d/30-two.toml", f'[units."{TWO}"]\nenabled = false\n')
+    withdraw(instances.scene, TWO)
+    assert instances.environment(TWO) is None
+    assert instances.variables(ONE) == instances.variables(TEMPLATE) == BF16
+
+
+def test_the_profiles_that_tests_keep_are_those_of_their_units(machine: Managed) -> None:
+    # The helper reads the configuration as the agent does; were it another one, all would be stale.
+    host = replace(machine.host, managed=managed())
+    assert machine.calibrated().fingerprint == host.profile().fingerprint
