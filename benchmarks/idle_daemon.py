@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent / "results"
 TUNED = "tuned.service"
 PROGRAMS = {"graviton-agent": SERVICE, "TuneD": TUNED}
 SETTLE_SECONDS = 20
-UNIT = f"[Service]\nExecStart={PYTHON} -m serve\n"
+UNIT = f"[Service]\nExecStart={PYTHON} -m serve\n[Install]\nWantedBy=multi-user.target\n"
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def main() -> None:
     with boot_host(
         BOOKWORM, units=dict.fromkeys(names, UNIT), configuration=configuration, more="tuned"
     ) as host:
+        # What is enabled stays loaded in PID 1, as on a host that boots.
+        host.systemctl("enable", *names)
         # The agent compiles its configuration at its first start.
         host.systemctl("start", SERVICE)
         host.call(leave_profiles, names)

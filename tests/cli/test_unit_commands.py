@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+import graviton_agent
 from graviton_agent.cli import calibrate_units as calibrate_module
 from graviton_agent.control import scene, sections
 from graviton_agent.control.calibration import Calibrated
 from graviton_agent.errors import AgentError, ExitCode
+from graviton_agent.profiles.application import State
 from graviton_agent.root import Root
 from graviton_agent.units.bus import Bus, BusError
+from graviton_agent.units.verify import Sync
 from tests.cli.command import Command, failed
 from tests.control.machine import Managed, managed_machine
 from tests.control.systemd import missing, properties
@@ -33,6 +36,15 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Managed:
     original = scene.Scene
     monkeypatch.setattr(scene, "Scene", lambda bus, _root: original(bus, machine.root))
     return machine
+
+
+def test_every_state_and_every_command_is_documented() -> None:
+    document = (Path(graviton_agent.__file__).parents[2] / "docs" / "commands.md").read_text()
+    states = set(State) - {State.UNMANAGED}
+    assert [state for state in states if f"| {state} |" not in document] == []
+    assert [sync for sync in Sync if f"| {sync} |" not in document] == []
+    commands = ("enable", "disable", "calibrate", "plan", "apply", "revert", "verify", "status")
+    assert [name for name in commands if f"| `{name} " not in document] == []
 
 
 # plan, apply, revert
@@ -279,8 +291,11 @@ def measured(machine: Managed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
         result = results.get(unit, {})
         if isinstance(result, AgentError):
             raise result
+        result = dict(result)
+        meanwhile = result.pop("meanwhile", lambda: None)
         profile = machine.calibrated(unit, **result)
         machine.store.remove(unit)
+        meanwhile()
         return Calibrated(changed(), profile)
 
     monkeypatch.setattr(calibrate_module, "calibrate_unit", measure)
@@ -313,6 +328,24 @@ def test_where_the_default_wins_the_former_environment_goes(
     command("apply")
     measured["llm.service"] = KEEP
     assert "    - DNNL_DEFAULT_FPMATH_MODE=BF16\n" in command("calibrate", "llm.service").out
+    assert machine.environment() is None
+
+
+def test_a_consent_that_is_withdrawn_meanwhile_counts(
+    command: Command, machine: Managed, measured: dict[str, Any]
+) -> None:
+    refusal = '[units."llm.service"]\nallow_bf16 = false\n'
+    measured["llm.service"] = {"meanwhile": lambda: machine.manage("llm.service", refusal)}
+    assert "llm.service: stale" in command("calibrate", "llm.service").out
+    assert machine.environment() is None
+
+
+def test_a_unit_that_is_disabled_meanwhile_gets_nothing(
+    command: Command, machine: Managed, measured: dict[str, Any]
+) -> None:
+    disabled = '[units."llm.service"]\nenabled = false\n'
+    measured["llm.service"] = {"meanwhile": lambda: machine.manage("llm.service", disabled)}
+    assert "llm.service is managed no more" in command("calibrate", "llm.service").out
     assert machine.environment() is None
 
 

@@ -70,7 +70,9 @@ def test_the_file_of_a_unit_that_is_managed_no_more_is_removed(machine: Managed)
 def test_what_a_change_of_the_units_files_has_outdated_is_renewed(machine: Managed) -> None:
     machine.calibrated()
     apply(machine.scene, [])
-    machine.host.tree.write("etc/systemd/system/llm.service.d/restart.conf", "[Service]\nRestart=always\n")
+    path = "/etc/systemd/system/llm.service.d/restart.conf"
+    machine.host.tree.write(path[1:], "[Service]\nRestart=always\n")
+    machine.bus.add(properties("llm.service", DropInPaths=("as", [path])))
     (outlook,) = apply(machine.scene, [])
     assert outlook.renews
     assert "file /etc/systemd/system/llm.service.d = absent" not in (machine.environment() or "")
@@ -105,7 +107,9 @@ def test_applied_by_its_name_it_is_taken_up_again(machine: Managed) -> None:
 def test_a_new_calibration_takes_it_up_again(machine: Managed) -> None:
     profile = machine.calibrated()
     revert(machine.scene, [])
-    assert keep(machine.scene, profile).state is State.APPLIED
+    kept = keep(machine.scene, profile)
+    assert kept is not None
+    assert kept.state is State.APPLIED
     assert machine.variables() == BF16
 
 
@@ -129,8 +133,18 @@ def test_where_nothing_was_chosen_there_is_nothing_to_revert(
 def test_a_profile_that_is_kept_replaces_the_former_one(machine: Managed) -> None:
     machine.calibrated()
     apply(machine.scene, [])
-    default = machine.calibrated(**KEEP)
-    assert keep(machine.scene, default).state is State.DEFAULT
+    kept = keep(machine.scene, machine.calibrated(**KEEP))
+    assert kept is not None
+    assert kept.state is State.DEFAULT
+    assert machine.environment() is None
+
+
+def test_the_profile_of_a_unit_that_is_managed_no_more_is_kept_for_later(machine: Managed) -> None:
+    profile = machine.calibrated()
+    machine.store.remove("llm.service")
+    machine.host.tree.write("etc/graviton-agent/conf.d/20-llm.service.toml", "")
+    assert keep(machine.scene, profile) is None
+    assert machine.store.read("llm.service") == profile
     assert machine.environment() is None
 
 

@@ -148,6 +148,14 @@ def test_where_others_set_all_of_them_there_is_no_file(host: AgentHost) -> None:
     assert application.reason == "decided by /etc/default/llm"
 
 
+def test_a_unit_whose_changed_files_systemd_has_not_read_waits_for_that(host: AgentHost) -> None:
+    profile = host.profile()
+    host.tree.write("etc/systemd/system/llm.service.d/override.conf", "[Service]\nEnvironment=A=1\n")
+    application = host.assess(profile).application
+    assert (application.state, application.file) == (State.UNREAD, None)
+    assert application.hint == "systemctl daemon-reload"
+
+
 # Templates
 
 

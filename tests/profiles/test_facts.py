@@ -115,10 +115,16 @@ def add_scripts_to_the_record(host: AgentHost) -> None:
     host.tree.write(f"{TORCH[1:]}/version.py", (host.tree.root / TORCH[1:] / "version.py").read_text())
 
 
+def load_a_drop_in(host: AgentHost) -> None:
+    path = "/etc/systemd/system/llm.service.d/restart.conf"
+    host.tree.write(path[1:], "[Service]\nRestart=always\n")
+    host.unit = replace(host.unit, drop_in_paths=(path,))
+
+
 FITS: list[Change] = [
     reinstall_torch,
     add_scripts_to_the_record,
-    write("etc/systemd/system/llm.service.d/restart.conf", "[Service]\nRestart=always\n"),
+    load_a_drop_in,
     write("proc/sys/kernel/random/boot_id", "11111111-5dd8-471b-9326-e4de21a72054\n"),
     change_configuration(budget_seconds=300.0),
     change_configuration(check=False),

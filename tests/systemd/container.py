@@ -345,5 +345,7 @@ def _stop(process: "subprocess.Popen[bytes]", leader: int, cgroup: Path) -> None
     deadline = time.monotonic() + STOP_SECONDS
     while "populated 1" in (cgroup / "cgroup.events").read_text() and time.monotonic() < deadline:
         time.sleep(0.01)
-    for folder, _, _ in os.walk(cgroup, topdown=False):
-        Path(folder).rmdir()
+    # systemd-nspawn makes the same folder in the named hierarchy, on a machine that has one beside.
+    for group in (cgroup, cgroup.parents[1] / "systemd" / cgroup.name):
+        for folder, _, _ in os.walk(group, topdown=False):
+            Path(folder).rmdir()

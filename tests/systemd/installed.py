@@ -70,6 +70,8 @@ class AgentHost(RebootableContainer):
         self.write(CONFIGURATION, text)
         if self.release.python != OWN_PYTHON:
             self.write(COMPILED, self.call(lambda: compile_configuration().to_json()))
+            # The agent may have looked at the file before its stand-in was there.
+            self.write(CONFIGURATION, text)
         if reload:
             self.systemctl("daemon-reload")
 

@@ -23,7 +23,7 @@ from graviton_agent.units.manager import manager_environment
 from graviton_agent.units.unit import read_unit
 from graviton_agent.units.verify import Expectation, verify
 
-RUN = Path("/run/graviton-agent")
+RUN, STATE = Path("/run/graviton-agent"), Path("/var/lib/graviton-agent")
 NAME = "DNNL_DEFAULT_FPMATH_MODE"
 
 
@@ -66,6 +66,7 @@ def do_the_job() -> dict[str, object]:
     }
     more = {
         "write /etc": attempt(lambda: Path("/etc/new").write_text("")),
+        "write a unit": attempt(lambda: Path("/run/systemd/system/new.service").write_text("")),
         "write the unit's home": attempt(lambda: Path("/home/app/new").write_text("")),
         "overwrite the unit's file": attempt(lambda: Path("/home/app/secret.env").write_text("")),
         "network": attempt(lambda: socket.socket(socket.AF_INET).close()),
@@ -77,7 +78,7 @@ def do_the_job() -> dict[str, object]:
 
 def daemon() -> None:
     """Does the job once, says so, and stays; or keeps a worker, if a file asks for it."""
-    RUN.joinpath("told.json").write_text(json.dumps(do_the_job()))
+    STATE.joinpath("told.json").write_text(json.dumps(do_the_job()))
     notify("READY=1")
     if Path("/etc/graviton-agent/keep-a-worker").exists():
         with Bus.connect() as bus:
@@ -85,7 +86,7 @@ def daemon() -> None:
             environment = unit_environment(unit, {}, Root())
             cage = Cage(bus, unit.name, find_interpreter(unit, environment, Root()))
             child = cage.launch((cage.interpreter, "-c", "import time; time.sleep(3600)"), {})
-            RUN.joinpath("worker").write_text(child.name)
+            STATE.joinpath("worker").write_text(child.name)
             wait()
     wait()
 

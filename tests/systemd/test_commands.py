@@ -149,8 +149,10 @@ def test_plan_and_a_dry_run_change_nothing(calibrated: AgentHost) -> None:
 
 def test_what_the_operator_sets_wins_and_is_told(calibrated: AgentHost) -> None:
     calibrated.write(OVERRIDE, f"[Service]\nUnsetEnvironment={NAME}\n")
+    # Even before systemd has read it, nothing is given that it may forbid.
     calibrated.systemctl("restart", LLM)
     assert value(calibrated, LLM) is None
+    assert "systemctl daemon-reload" in agent(calibrated, "plan", LLM)
     calibrated.systemctl("daemon-reload")
     calibrated.wait_for_file(LLM, there=False)
     out = agent(calibrated, "plan", LLM, code=ExitCode.STALE)

@@ -69,7 +69,7 @@ def running(container: RebootableContainer) -> Iterator[RebootableContainer]:
 def told(container: RebootableContainer) -> dict[str, Any]:
     """What came of the whole job under the agent's unit."""
     container.systemctl("start", SERVICE)
-    found: dict[str, Any] = json.loads(container.run("cat", "/run/graviton-agent/told.json"))
+    found: dict[str, Any] = json.loads(container.run("cat", "/var/lib/graviton-agent/told.json"))
     container.systemctl("stop", SERVICE)
     return found
 
@@ -114,8 +114,8 @@ def test_its_workers_end_with_it(container: RebootableContainer) -> None:
     container.write("/etc/graviton-agent/keep-a-worker", "")
     try:
         container.systemctl("start", SERVICE)
-        container.run("sh", "-c", "until test -s /run/graviton-agent/worker; do sleep 0.02; done")
-        worker = container.run("cat", "/run/graviton-agent/worker")
+        container.run("sh", "-c", "until test -s /var/lib/graviton-agent/worker; do sleep 0.02; done")
+        worker = container.run("cat", "/var/lib/graviton-agent/worker")
         assert container.show(worker, "ActiveState") == "active"
         container.run("rm", "/etc/graviton-agent/keep-a-worker")
         container.systemctl("kill", "--kill-whom=all", "--signal=KILL", SERVICE)

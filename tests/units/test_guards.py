@@ -1,12 +1,13 @@
 """Which files, besides torch's, an environment file depends on."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from graviton_agent.units.guards import guards
+from graviton_agent.units.guards import guards, is_unread
 from graviton_agent.units.unit import EnvironmentSource
-from tests.units.services import service
+from tests.units.services import service, tree
 
 PYTHON = "/opt/app/venv/bin/python"
 
@@ -63,3 +64,46 @@ def test_what_is_written_at_each_start_is_not(pattern: str) -> None:
 
 def test_a_path_that_no_line_can_carry_is_left_out() -> None:
     assert "/etc/a\nb" not in guarded(environment_files=(EnvironmentSource("/etc/a\nb", True),))
+
+
+# What systemd has not read yet
+
+
+DROP_IN = "/etc/systemd/system/llm.service.d/10-a.conf"
+
+
+def unread(tmp_path: Path, *drop_ins: str, files: dict[str, str] | None = None, **facts: Any) -> bool:
+    """Whether a unit of which systemd knows these drop-ins has others on disk."""
+    tree(tmp_path, dict(files or {}))
+    return is_unread(service(drop_in_paths=drop_ins, **facts), str(tmp_path))
+
+
+def test_a_unit_whose_files_are_those_that_systemd_knows_is_read(tmp_path: Path) -> None:
+    assert not unread(tmp_path)
+    assert not unread(tmp_path, DROP_IN, files={DROP_IN: ""})
+
+
+def test_what_systemd_itself_says_counts(tmp_path: Path) -> None:
+    assert unread(tmp_path, needs_daemon_reload=True)
+
+
+def test_a_drop_in_in_a_new_folder_is_unread(tmp_path: Path) -> None:
+    assert unread(tmp_path, files={DROP_IN: ""})
+
+
+def test_so_is_one_of_an_instances_template(tmp_path: Path) -> None:
+    path = "/run/systemd/system/llm@.service.d/10-a.conf"
+    assert unread(tmp_path, files={path: ""}, name="llm@1.service")
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/systemd/system/llm.service.d/notes.txt", "/etc/systemd/system/b.service.d/a.conf"]
+)
+def test_other_files_are_not(tmp_path: Path, path: str) -> None:
+    assert not unread(tmp_path, files={path: ""})
+
+
+def test_nor_is_a_mask_or_a_drop_in_that_another_folder_hides(tmp_path: Path) -> None:
+    assert not unread(tmp_path, files={DROP_IN: "-> /dev/null"})
+    hidden = "/run/systemd/system/llm.service.d/10-a.conf"
+    assert not unread(tmp_path, "/etc/systemd/system.control/llm.service.d/10-a.conf", files={hidden: ""})

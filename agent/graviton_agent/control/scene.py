@@ -96,6 +96,10 @@ class Scene:
         self.store = ProfileStore.below(root)
         self.folder = root.path / ENVIRONMENT.lstrip("/")
 
+    def again(self) -> "Scene":
+        """Another look: much can have changed while a calibration ran, and consent been withdrawn."""
+        return type(self)(self.bus, self.root)
+
     @property
     def not_graviton(self) -> str | None:
         """Why this host is not known to be a Graviton; None if it is."""

@@ -42,11 +42,14 @@ def revert(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
         return _put(scene, named)
 
 
-def keep(scene: Scene, profile: Profile) -> Outlook:
-    """Keeps a new profile and puts in place what follows from it. Raises AgentError."""
+def keep(scene: Scene, profile: Profile) -> Outlook | None:
+    """Keeps a new profile and puts in place what follows from it. Raises AgentError.
+
+    Returns the unit as it was before; None if it is managed no more.
+    """
     with scene.store.locked():
         scene.store.write(profile)
-        return next(o for o in _put(scene, [profile.unit]) if o.name == profile.unit)
+        return next(iter(_put(scene, [profile.unit])), None)
 
 
 def settle(scene: Scene, unit: str) -> Outlook | None:

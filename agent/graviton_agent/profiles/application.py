@@ -37,6 +37,8 @@ class State(StrEnum):
     STALE = "stale"
     UNCALIBRATED = "not calibrated"
     NOT_GRAVITON = "not a Graviton"
+    UNREAD = "to be reloaded"
+    """Its profile holds for the unit that systemd knows, and its files have changed since."""
     UNMANAGED = "not managed"
     UNFIT = "unfit"
     """It can't be managed as it is: its Python can't be told, its file is missing, its profile is broken."""
@@ -94,6 +96,9 @@ def decide(present: Present, profile: Profile, *, not_graviton: str | None) -> A
     if not free:
         sources = ", ".join(dict.fromkeys(by.source for by in held.values()))
         return Application(name, State.HELD, f"decided by {sources}", held=tuple(held.values()))
+    if present.is_unread:
+        hint = "systemctl daemon-reload"
+        return Application(name, State.UNREAD, "systemd has not read its changed files", hint=hint)
     reason = f"at least {profile.promised:.2f}x as fast, {when}"
     file = EnvironmentFile(name, present.made_for, free)
     return Application(name, State.APPLIED, reason, file, held=tuple(held.values()))

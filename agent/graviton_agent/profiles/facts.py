@@ -19,7 +19,7 @@ from graviton_agent.regular_file import read_regular
 from graviton_agent.root import Root
 from graviton_agent.settings import catalogue
 from graviton_agent.torch_build import TorchBuild
-from graviton_agent.units.guards import guards
+from graviton_agent.units.guards import guards, is_unread
 from graviton_agent.units.held import UnitEnvironment
 from graviton_agent.units.identity import ABSENT, HOST_FACTS, PROCESS_FACTS, Observer, observe, torch_facts
 from graviton_agent.units.unit import Unit
@@ -53,6 +53,8 @@ class Present:
     fingerprint: Fingerprint
     made_for: Mapping[str, str]
     """What the head of an environment file must say: what the check compares just before a start."""
+    is_unread: bool = False
+    """Whether the unit's files have changed since systemd read them, so that it may become another."""
 
 
 def observe_host(root: Root) -> HostFacts:
@@ -148,7 +150,8 @@ def _present(
         **files,
         **observe(guards(subject.unit, subject.on_host(subject.interpreter.path)), observer),
     }
-    return Present(subject, Fingerprint(_bounded(shared), _bounded(local)), made_for)
+    fingerprint = Fingerprint(_bounded(shared), _bounded(local))
+    return Present(subject, fingerprint, made_for, is_unread(subject.unit, _prefix(root)))
 
 
 def _identify(location: str, root: Root) -> dict[str, str]:

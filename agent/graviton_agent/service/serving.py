@@ -65,6 +65,7 @@ class Service:
         self._calibrating: str | None = None
         self._problem: str | None = None
         self._retry_seconds = FIRST_RETRY_SECONDS
+        self._retry: asyncio.TimerHandle | None = None
         self._is_reloading = False
         self._looked = asyncio.Event()
         self._gates_ended: set[str] = set()
@@ -105,11 +106,17 @@ class Service:
             if error.message != self._problem:
                 self._say(error.message)
             self._problem = error.message
-            asyncio.get_running_loop().call_later(self._retry_seconds, self._looks.ask, ALL)
-            self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
+            self._retry_later()
         self._note_results()
         self._looked.set()
         self._tell()
+
+    def _retry_later(self) -> None:
+        """Sees to it that everything is looked at again, though nothing may be announced."""
+        if self._retry:
+            self._retry.cancel()
+        self._retry = asyncio.get_running_loop().call_later(self._retry_seconds, self._looks.ask, ALL)
+        self._retry_seconds = min(2 * self._retry_seconds, LONGEST_RETRY_SECONDS)
 
     def _look_and_watch(self, names: frozenset[str] | None) -> Overview:
         """In the worker's thread: file systems that hang must not hold the loop."""

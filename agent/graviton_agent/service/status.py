@@ -13,6 +13,7 @@ WITHOUT_VALUES = {
     State.INCONCLUSIVE: "too noisy to say",
     State.HELD: "decided by the operator",
     State.REVERTED: "reverted",
+    State.UNREAD: "waiting for systemctl daemon-reload",
     State.UNFIT: "can't be managed",
 }
 """Why a unit gets nothing though it doesn't wait for a calibration; counts stand before these."""

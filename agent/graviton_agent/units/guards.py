@@ -6,6 +6,7 @@ start compares these files too. A change of them makes no result stale: the agen
 gives the same values again if they still hold.
 """
 
+import os
 import re
 
 from graviton_agent.units.held import is_ours
@@ -37,13 +38,49 @@ def guards(unit: Unit, interpreter: str) -> tuple[str, ...]:
     """
     files = [unit.fragment_path, *unit.drop_in_paths]
     paths = [path for path in files if path and not path.startswith(GENERATED)]
-    names = filter(None, (template_of(unit.name), unit.name))
-    paths += [f"{base}/{name}.d" for name in names for base in DROP_IN_BASES]
+    paths += _drop_in_folders(unit)
     patterns = (source.pattern for source in unit.environment_files)
     paths += [_without_pattern(pattern) for pattern in patterns if _counts(pattern)]
     paths.append(interpreter)
     plain = [path for path in dict.fromkeys(paths) if path.isprintable() and path == path.strip()]
     return tuple(FILE_FACT + path for path in plain[:MOST])
+
+
+def is_unread(unit: Unit, root: str = "") -> bool:
+    """Whether the unit's files have changed since systemd read them.
+
+    What it is going to be can't be told then. systemd doesn't know of a folder for drop-ins that is new
+    [systemd src/core/unit.c, unit_need_daemon_reload, which looks where it found units at its last reload].
+
+    Args:
+        unit: the service as PID 1 has loaded it.
+        root: what stands before paths.
+    """
+    if unit.needs_daemon_reload:
+        return True
+    known_folders = {os.path.dirname(path) for path in unit.drop_in_paths}  # noqa: PTH120 - of strings
+    known_names = {os.path.basename(path) for path in unit.drop_in_paths}  # noqa: PTH119 - of strings
+    folders = [folder for folder in _drop_in_folders(unit) if folder not in known_folders]
+    return any(not known_names.issuperset(_drop_ins(root + folder)) for folder in folders)
+
+
+def _drop_in_folders(unit: Unit) -> list[str]:
+    names = [name for name in (template_of(unit.name), unit.name) if name]
+    return [f"{base}/{name}.d" for name in names for base in DROP_IN_BASES]
+
+
+def _drop_ins(folder: str) -> list[str]:
+    """The names of drop-ins in a folder but for masks, which systemd passes over."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry for entry, _ in zip(entries, range(MOST), strict=False)]
+    except OSError:
+        return []
+    return [
+        entry.name
+        for entry in found
+        if entry.name.endswith(".conf") and os.path.realpath(entry.path) != os.devnull
+    ]
 
 
 def _counts(pattern: str) -> bool:

@@ -1,6 +1,6 @@
 """Reads the wanted properties out of what PID 1 says of a unit, and passes over the others.
 
-A service has some 350 properties, of which the agent uses 30. To parse them all takes five times as long,
+A service has some 350 properties, of which the agent uses 30. To parse them all takes six times as long,
 which for fifty units would be most of the time between the daemon's start and READY. Arrays and strings say
 how long they are, so that what isn't wanted is never looked at [D-Bus specification, "Marshaling"].
 """
