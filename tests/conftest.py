@@ -9,6 +9,6 @@ from hypothesis import settings
 settings.register_profile("graviton-agent", deadline=None, print_blob=True, derandomize="CI" in os.environ)
 settings.load_profile("graviton-agent")
 
-# A shell starts what runs in the background with SIGINT ignored, and children would inherit that. Tests send it.
+# What a shell starts in the background ignores SIGINT, and so would the children that tests send it to.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
