@@ -30,6 +30,7 @@ OPTIONS = (
 )  # fmt: skip
 OVERRIDE = "/etc/systemd/system/llm.service.d/60-override.conf"
 SLOW = "/opt/believe/slow"
+OWN_ENVIRONMENT = "/opt/own-environment"
 
 
 def agent(host: AgentHost, *arguments: str, code: ExitCode = ExitCode.OK) -> str:
@@ -59,9 +60,10 @@ def host(release: Release) -> Iterator[AgentHost]:
     if release.python != OWN_PYTHON:
         if Path(sys.base_prefix).is_relative_to("/usr"):
             pytest.skip(f"{release.name} has Python {release.python}, and this Python can't be taken there")
-        # The commands need compiled packages, so they run by this Python there.
-        bind = [(Path(prefix), prefix) for prefix in {sys.prefix, sys.base_prefix}]
-        launcher = LAUNCHER.replace("/usr/bin/python3 -ISB", f"{sys.executable} -IB")
+        # The commands need compiled packages, so they run by this Python there. Its environment may lie below
+        # /tmp, where the agent's services don't see it.
+        bind = [(Path(sys.prefix), OWN_ENVIRONMENT), (Path(sys.base_prefix), sys.base_prefix)]
+        launcher = LAUNCHER.replace("/usr/bin/python3 -ISB", f"{OWN_ENVIRONMENT}/bin/python -IB")
     with boot_host(release, units=UNITS, configuration="", bind=bind) as booted:
         booted.write("/usr/bin/graviton-agent", launcher, mode=0o755)
         booted.run("rm", "--force", COMPILED)
