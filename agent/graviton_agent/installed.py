@@ -7,6 +7,8 @@ CHECK = "graviton-agent-check@.service"
 """Withdraws a stale environment file before a unit's start; the instance is the unit's name as it is. Its
 programs are in /usr/lib/graviton-agent, which holds the folders `agent` and `systemd` side by side, as the
 source tree does, so that programs find their modules in both."""
+WITHDRAW = "graviton-agent-withdraw@.service"
+"""Withdraws it where the check has failed; started by that alone."""
 QUIET = "graviton-agent-quiet@.service"
 """Calibrates a unit when the host is quiet; the instance is the unit's name as it is."""
 

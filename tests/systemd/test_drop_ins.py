@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from graviton_agent.installed import CHECK, ENVIRONMENT
+from graviton_agent.installed import CHECK, ENVIRONMENT, WITHDRAW
 from graviton_agent.units import environment_file
 from graviton_agent.units.assignments import parse_environment_block
 from graviton_agent.units.environment_file import EnvironmentFile, Variable
@@ -85,8 +85,8 @@ calibrate = "before-start"
 [units."failing.service"]
 """
 STARTED_AT_BOOT = (
-    "plain.service", "waiting.service", ESCAPED, INSTANCE, ESCAPED_INSTANCE, EARLY_INSTANCE, "own.service", "caged.service",
-    "dynamic.service", "rooted.service", "pretend.service", "early.service",
+    "plain.service", "waiting.service", ESCAPED, INSTANCE, ESCAPED_INSTANCE, EARLY_INSTANCE, "own.service",
+    "caged.service", "dynamic.service", "rooted.service", "pretend.service", "early.service",
 )  # fmt: skip
 
 
@@ -109,7 +109,8 @@ def container(release: Release) -> Iterator[RebootableContainer]:
             f"/etc/systemd/system/{CHECK}.d/10-boot.conf": SEES_BOOT,
         }
     with boot(release, files=files, bind=programs) as container:
-        container.copy(REPOSITORY / "systemd" / CHECK, f"/usr/lib/systemd/system/{CHECK}")
+        for unit in (CHECK, WITHDRAW):
+            container.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
         generators = "/usr/lib/systemd/system-generators"
         container.run("mkdir", "-p", generators)
         container.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", generators)
@@ -271,7 +272,9 @@ def test_nothing_of_what_the_units_user_can_write_runs_as_root(container: Reboot
     container.write("/home/served/.env", f"{lines}LD_LIBRARY_PATH=/home/served\n")
     container.write(HOSTILE, "no library")
     container.run("chown", "-R", "nobody", "/home/served")
-    container.add_units({"plain.service.d/90-hostile.conf": f"[Service]\nUser=nobody\n{HOSTILE_LINES}"})
+    hostile = "[Service]\nUser=nobody\nEnvironmentFile=/home/served/.env\n"
+    container.add_units({"plain.service.d/90-hostile.conf": hostile})
+    container.run("rm", "/run/told/plain.service")
     try:
         give(container, "plain.service", "3")
         assert told(container, "plain.service") == "3"
@@ -283,11 +286,8 @@ def test_nothing_of_what_the_units_user_can_write_runs_as_root(container: Reboot
         assert HOSTILE not in container.run("journalctl", "--no-pager", "--boot", f"_SYSTEMD_UNIT={check}")
         assert HOSTILE not in container.run("journalctl", "--no-pager", "--boot", "_UID=0")
     finally:
-        container.run("rm", "/etc/systemd/system/plain.service.d/90-hostile.conf")
+        container.run("rm", "/etc/systemd/system/plain.service.d/90-hostile.conf", "/run/told/plain.service")
         container.systemctl("daemon-reload")
-
-
-HOSTILE_LINES = "EnvironmentFile=/home/served/.env\n"
 
 
 def test_of_a_root_directory_that_the_units_user_owns_nothing_runs_as_root(

@@ -1,4 +1,4 @@
-"""The check before a unit's start and the end of it, run as their service runs them."""
+"""The check before a unit's start, and what follows where it fails, run as their services run them."""
 
 import os
 import subprocess
@@ -229,7 +229,7 @@ def test_a_check_that_did_not_do_its_work_fails(tree: Tree, broken: str) -> None
         "its modules are gone": "sys.modules['graviton_agent.units.check'] = None",
         "it can't compare": "import graviton_agent.units.check as c; c.differences = None",
         "it can't remove": "os.unlink = None",
-        "it is killed": "import graviton_agent.units.check as c; c.check = lambda *_: os.kill(os.getpid(), 9)",
+        "it is killed": "import graviton_agent.units.check as c; c.check = lambda *_: os.abort()",
     }
     program = PROGRAMS / "graviton-agent-check"
     code = (
@@ -238,59 +238,36 @@ def test_a_check_that_did_not_do_its_work_fails(tree: Tree, broken: str) -> None
     )
     command = [sys.executable, "-ISE", "-c", code, "llm.service", str(tree.root)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ran.returncode == (-9 if broken == "it is killed" else 1)
+    assert ran.returncode == (-6 if broken == "it is killed" else 1)
     assert "Traceback" not in ran.stderr
     assert machine.has_file()
 
 
-# The end of its service
+# What follows where it did not do its work
 
 
-def end(tree: Tree, unit: str = "llm.service", result: str = "success", code: str = "exited 0") -> str:
-    """Ends the check's service as systemd does; returns what the journal would show."""
-    exit_code, _, status = code.partition(" ")
-    ran = subprocess.run(
-        [PROGRAMS / "graviton-agent-withdraw", unit, tree.root],
-        env={"SERVICE_RESULT": result, "EXIT_CODE": exit_code, "EXIT_STATUS": status},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def withdraw(tree: Tree, unit: str = "llm.service") -> str:
+    """Does what systemd does then; returns what the journal would show."""
+    command = [PROGRAMS / "graviton-agent-withdraw", unit, tree.root]
+    environment = {"MONITOR_SERVICE_RESULT": "timeout"}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout == ""
     return ran.stderr
 
 
-def test_after_a_check_that_ended_well_the_file_stays(tree: Tree) -> None:
-    machine = graviton3(tree)
-    machine.make_file()
-    assert end(tree) == ""
-    assert machine.has_file()
-
-
-@pytest.mark.parametrize(
-    ("result", "code"),
-    [
-        ("timeout", "killed KILL"),
-        ("exit-code", "exited 1"),
-        ("exit-code", "exited 226"),
-        ("signal", "killed SEGV"),
-        ("oom-kill", "killed KILL"),
-        ("resources", ""),
-        ("success", "killed TERM"),
-        ("success", ""),
-        ("", ""),
-    ],
-)
-def test_after_any_other_it_is_withdrawn(tree: Tree, result: str, code: str) -> None:
+def test_a_file_that_could_not_be_checked_is_withdrawn(tree: Tree) -> None:
     machine = graviton3(tree)
     machine.make_file()
     machine.make_file("other.service")
-    said = end(tree, result=result, code=code)
-    assert said.startswith(
-        "<4>graviton-agent: withdrew the environment of llm.service: it could not be checked"
+    assert withdraw(tree) == (
+        "<4>graviton-agent: withdrew the environment of llm.service: it could not be checked (timeout)\n"
     )
     assert not machine.has_file()
     assert machine.has_file("other.service")
+
+
+def test_where_there_is_none_nothing_is_said(tree: Tree) -> None:
+    assert withdraw(tree) == ""
 
 
 def test_an_instances_and_its_templates_files_are_withdrawn_together(tree: Tree) -> None:
@@ -298,16 +275,16 @@ def test_an_instances_and_its_templates_files_are_withdrawn_together(tree: Tree)
     names = ("llm@.service", "llm@1.service", "llm@2.service", "a@b\\x20c@d.service", "a@.service")
     for unit in names:
         machine.make_file(unit)
-    end(tree, "llm@1.service", "timeout", "killed KILL")
+    withdraw(tree, "llm@1.service")
     assert [machine.has_file(name) for name in names] == [False, False, True, True, True]
-    end(tree, "a@b\\x20c@d.service", "timeout", "killed KILL")
+    withdraw(tree, "a@b\\x20c@d.service")
     assert [machine.has_file(name) for name in names] == [False, False, True, False, False]
 
 
 def test_links_and_what_is_no_file_are_withdrawn_too(tree: Tree) -> None:
     tree.link(f"{FOLDER}/llm.service.env", "/nowhere")
-    end(tree, result="timeout")
+    withdraw(tree)
     assert not (tree.root / FOLDER / "llm.service.env").is_symlink()
     os.mkfifo(tree.root / FOLDER / "llm.service.env")
-    end(tree, result="timeout")
+    withdraw(tree)
     assert not (tree.root / FOLDER / "llm.service.env").exists()

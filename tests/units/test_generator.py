@@ -33,7 +33,7 @@ def test_a_managed_unit_is_ordered_after_the_agent_and_gets_its_file_and_the_che
     assert lines(tree) == [
         "[Unit]",
         "Wants=graviton-agent.service graviton-agent-check@%n.service",
-        "After=graviton-agent.service graviton-agent-check@%n.service",
+        "After=graviton-agent.service graviton-agent-check@%n.service graviton-agent-withdraw@%n.service",
         "[Service]",
         "EnvironmentFile=-/run/graviton-agent/environment/llm.service.env",
     ]
@@ -83,7 +83,7 @@ def test_an_enabled_instance_with_a_backslash_gets_a_drop_in_that_can_name_its_f
 def test_a_unit_that_is_calibrated_before_its_start_waits_at_its_gate(tree: Tree) -> None:
     tree.write(MAIN, f'[defaults]\ncalibrate = "before-start"\n{UNIT}')
     units = "graviton-agent.service graviton-agent-calibrate@%n.service graviton-agent-check@%n.service"
-    assert lines(tree)[1:3] == [f"Wants={units}", f"After={units}"]
+    assert lines(tree)[1:3] == [f"Wants={units}", f"After={units} graviton-agent-withdraw@%n.service"]
 
 
 def has_check(tree: Tree, unit: str = "llm.service") -> bool:
@@ -110,7 +110,11 @@ def test_a_unit_that_starts_before_the_agent_gets_its_file_and_the_check(tree: T
     ]
 
 
-EARLY = ["[Unit]", "Wants=graviton-agent-check@%n.service", "After=graviton-agent-check@%n.service"]
+EARLY = [
+    "[Unit]",
+    "Wants=graviton-agent-check@%n.service",
+    "After=graviton-agent-check@%n.service graviton-agent-withdraw@%n.service",
+]
 
 
 @pytest.mark.parametrize("line", ["DefaultDependencies=no", "Before=graviton-agent.service"])
@@ -174,6 +178,7 @@ def test_the_agents_own_services_are_never_managed(tree: Tree) -> None:
         "graviton-agent-calibrate@.service",
         "graviton-agent-calibrate@x.service",
         "graviton-agent-check@.service",
+        "graviton-agent-withdraw@.service",
     )
     tree.write(MAIN, "".join(f'[units."{name}"]\n' for name in names))
     tree.unit("graviton-agent.service", "[X-GravitonAgent]\n")

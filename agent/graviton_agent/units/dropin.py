@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graviton_agent.installed import CHECK, ENVIRONMENT, GATE, SERVICE
+from graviton_agent.installed import CHECK, ENVIRONMENT, GATE, SERVICE, WITHDRAW
 from graviton_agent.units.names import environment_file_name, is_template, template_of
 
 NAME = "50-graviton-agent.conf"
@@ -29,18 +29,23 @@ def render(unit: str, *, ordered: bool, gate: bool, check: bool, alone: bool = F
             template's other instances may be what that section forbids.
     """
     lines = ["# Made by graviton-agent's generator: `graviton-agent config show` says from what."]
-    waits_for = [
+    wanted = [
         *([SERVICE] if ordered else []),
         *([GATE] if ordered and gate else []),
         *([CHECK] if check else []),
     ]
-    if waits_for:
-        # Specifiers stand for the unit's name, unescaped, so that a template's drop-in serves each instance.
-        names = " ".join(name.replace("@", "@%n") for name in waits_for)
-        lines += ["[Unit]", f"Wants={names}", f"After={names}", ""]
+    if wanted:
+        # A check that fails starts the other, before which the unit must not start either.
+        waits_for = [*wanted, *([WITHDRAW] if check else [])]
+        lines += ["[Unit]", f"Wants={_own(wanted)}", f"After={_own(waits_for)}", ""]
     lines.append("[Service]")
     lines += [f"EnvironmentFile=-{ENVIRONMENT}/{name}" for name in _environment_files(unit, alone=alone)]
     return "\n".join(lines) + "\n"
+
+
+def _own(names: list[str]) -> str:
+    """The unit's own instances of templates: specifiers stand for its name, unescaped, also in a template."""
+    return " ".join(name.replace("@", "@%n") for name in names)
 
 
 def _environment_files(unit: str, *, alone: bool) -> list[str]:
