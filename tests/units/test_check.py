@@ -248,7 +248,7 @@ def test_a_check_that_did_not_do_its_work_fails(tree: Tree, broken: str) -> None
 
 def withdraw(tree: Tree, unit: str = "llm.service") -> str:
     """Does what systemd does then; returns what the journal would show."""
-    command = [PROGRAMS / "graviton-agent-withdraw", unit, tree.root]
+    command = [str(PROGRAMS / "graviton-agent-withdraw"), unit, str(tree.root)]
     environment = {"MONITOR_SERVICE_RESULT": "timeout"}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout == ""
