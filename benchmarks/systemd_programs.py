@@ -21,7 +21,7 @@ from pathlib import Path
 from graviton_agent.installed import ENVIRONMENT
 from graviton_agent.units import environment_file
 from graviton_agent.units.environment_file import EnvironmentFile, Variable
-from graviton_agent.units.identity import HOST_FACTS, PROCESS_FACTS, Observer, observe, torch_facts
+from graviton_agent.units.identity import HOST_FACTS, Observer, observe, torch_facts
 
 SOURCE = Path(__file__).parent.parent
 OTHER_UNITS = 300
@@ -101,7 +101,7 @@ def make_host(root: Path, units: int) -> None:
         (own / f"serve-{number}.service").write_text(UNIT.format(number=number))
     for number in range(OTHER_UNITS):
         (others / f"other-{number}.service").write_text(UNIT.format(number=number))
-    facts = observe([*HOST_FACTS, *PROCESS_FACTS, *torch_facts("/opt/app/torch")], Observer(str(root)))
+    facts = observe([*HOST_FACTS, *torch_facts("/opt/app/torch")], Observer(str(root)))
     variable = Variable("OMP_NUM_THREADS", "4", 1.28, date(2026, 11, 23))
     environment_file.write(root / ENVIRONMENT[1:], EnvironmentFile(CHECKED, facts, (variable,)))
 

@@ -3,6 +3,12 @@
 SERVICE = "graviton-agent.service"
 GATE = "graviton-agent-calibrate@.service"
 """Waits for a unit's calibration; the instance is the unit's name as it is, which needs no escape there."""
+CHECK = "graviton-agent-check@.service"
+"""Withdraws a stale environment file before a unit's start; the instance is the unit's name as it is. Its
+programs are in /usr/lib/graviton-agent, which holds the folders `agent` and `systemd` side by side, as the
+source tree does, so that programs find their modules in both."""
+WITHDRAW = "graviton-agent-withdraw@.service"
+"""Withdraws it where the check has failed; started by that alone."""
 QUIET = "graviton-agent-quiet@.service"
 """Calibrates a unit when the host is quiet; the instance is the unit's name as it is."""
 
@@ -18,6 +24,3 @@ GATES = "/run/graviton-agent/gates"
 """The folder where gates keep how much of their time is used up; it lasts as long as the boot does."""
 STATE = "/var/lib/graviton-agent"
 """The folder of what outlasts a boot: profiles, records, and the lock of who writes."""
-CHECK = "/usr/lib/graviton-agent/systemd/graviton-agent-check"
-"""The program that withdraws a stale environment file. /usr/lib/graviton-agent holds the folders `agent` and
-`systemd` side by side, as the source tree does, so that the programs find their modules in both."""

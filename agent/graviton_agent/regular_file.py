@@ -1,5 +1,7 @@
 """Reads files that anything may stand in the place of. Standard library alone: the generator imports this."""
 
+from __future__ import annotations
+
 import os
 import stat
 

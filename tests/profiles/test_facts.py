@@ -7,6 +7,7 @@ import pytest
 
 from graviton_agent.profiles.application import State
 from graviton_agent.units.command_line import CommandLine
+from graviton_agent.units.identity import PROCESS_FACTS
 from graviton_agent.units.unit import EnvironmentSource
 from tests.profiles.host import PYTHON, TORCH, AgentHost, install_torch, managed
 from tests.units.services import command
@@ -168,18 +169,22 @@ def test_what_only_its_processes_see_is_not_asked_of_a_unit_that_does_not_run(ho
     profile = host.profile()
     # This is the group that a look from outside the unit would find.
     host.tree.write("sys/fs/cgroup/system.slice/llm.service/cpu.max", "100000 100000\n")
-    file = host.assess(profile).application.file
-    assert file is not None
-    assert file.made_for["quota"] == "2000"
+    assert host.assess(profile).application.state is State.APPLIED
 
 
 def test_a_file_says_what_the_check_compares(host: AgentHost) -> None:
     file = host.assess(host.profile()).application.file
     assert file is not None
     names = list(file.made_for)
-    assert names[:7] == ["boot", "cpu", "instance", "thp", "cpus", "quota", "memory"]
+    assert names[:4] == ["boot", "cpu", "instance", "thp"]
     assert f"file {TORCH}/lib/libtorch_cpu.so" in names
     assert file.made_for["file /etc/systemd/system/llm.service.d"] == "absent"
+
+
+def test_facts_that_only_the_units_processes_see_are_left_to_the_agent(host: AgentHost) -> None:
+    file = host.assess(host.profile()).application.file
+    assert file is not None
+    assert set(file.made_for).isdisjoint(PROCESS_FACTS)
 
 
 def test_within_a_root_directory_the_files_are_those_of_the_host(host: AgentHost) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from graviton_agent.configuration.load import compile_configuration
-from graviton_agent.installed import ENVIRONMENT, GATE, QUIET, SERVICE
+from graviton_agent.installed import CHECK, ENVIRONMENT, GATE, QUIET, SERVICE, WITHDRAW
 from graviton_agent.units.assignments import parse_environment_block
 from tests.host.machines import V1, cpuinfo
 from tests.systemd.container import RebootableContainer, boot_as
@@ -169,11 +169,12 @@ def _install(host: AgentHost) -> None:
     host.run(*compiler, f"{LIBRARY}/agent")
     host.write("/usr/bin/graviton-agent", LAUNCHER, mode=0o755)
     host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
-    for unit in (SERVICE, GATE, QUIET):
+    for unit in (SERVICE, GATE, QUIET, CHECK):
         host.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
         host.write(f"/usr/lib/systemd/system/{unit}.d/10-cpus.conf", SEES_CPUS)
         if host.release is BOOKWORM:
             host.write(f"/usr/lib/systemd/system/{unit}.d/10-boot.conf", SEES_BOOT)
+    host.copy(REPOSITORY / "systemd" / WITHDRAW, f"/usr/lib/systemd/system/{WITHDRAW}")
     host.run("mkdir", "-p", GENERATORS, str(Path(PYTHON).parent))
     host.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", GENERATORS)
     host.run("ln", "-s", "/usr/bin/python3", PYTHON)

@@ -1,24 +1,30 @@
-"""The check just before a unit's start, run as the drop-in runs it."""
+"""The check before a unit's start, and what follows where it fails, run as their services run them."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from graviton_agent.installed import ENVIRONMENT
-from graviton_agent.units.identity import Observer, differences, observe, torch_facts
+from graviton_agent.units.identity import (
+    HOST_FACTS,
+    PROCESS_FACTS,
+    Observer,
+    differences,
+    observe,
+    torch_facts,
+)
 from tests.configuration.tree import PROGRAMS, Tree
-from tests.units.machine import GROUP, TORCH, graviton3
+from tests.units.machine import GROUP, TORCH, Machine, graviton3
 
 FOLDER = ENVIRONMENT[1:]
 SOURCE = PROGRAMS.parent / "agent"
 
 
 def test_facts_are_seen_where_the_kernel_and_the_firmware_show_them(tree: Tree) -> None:
-    seen = graviton3(tree).make_file().made_for
+    seen = observe((*HOST_FACTS, *PROCESS_FACTS), graviton3(tree).observer)
     assert seen["boot"] == "69d49106-5dd8-471b-9326-e4de21a72054"
     assert seen["cpu"] == "0x41:0xd40:0x1:1"
     assert seen["instance"] == "c7g.xlarge"
@@ -96,8 +102,6 @@ def remove_torch(tree: Tree) -> None:
         (change("proc/cpuinfo", "CPU implementer\t: 0x41\nCPU part\t: 0xd4f\n"), "is 0x41:0xd4f"),
         (change("sys/class/dmi/id/product_name", "c8g.xlarge\n"), "instance was c7g.xlarge, is c8g.xlarge"),
         (change("sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n"), "is always"),
-        (change(f"{GROUP}/cpu.max", "max 100000\n"), "quota was 2000, is none"),
-        (change("sys/fs/cgroup/system.slice/memory.max", "1048576\n"), "is 1048576"),
         (
             change(f"{TORCH[1:]}/version.py", "__version__ = '2.10.0'\n"),
             f"file {TORCH}/version.py has changed",
@@ -119,14 +123,6 @@ def test_a_file_is_withdrawn_when_a_fact_has_changed(
     assert not machine.has_file()
 
 
-def test_a_mask_of_cpus_that_has_changed_is_noticed(tree: Tree) -> None:
-    machine = graviton3(tree)
-    file = machine.make_file()
-    path = tree.root / FOLDER / "llm.service.env"
-    path.write_text(path.read_text().replace(f"cpus = {file.made_for['cpus']}", "cpus = 10000000"))
-    assert "cpus was 10000000" in machine.check()
-
-
 def test_a_new_owner_or_mode_of_torchs_files_is_no_other_torch(tree: Tree) -> None:
     machine = graviton3(tree)
     machine.make_file()
@@ -142,15 +138,6 @@ def test_an_instances_start_checks_its_templates_file_and_its_own(tree: Tree) ->
     tree.write("sys/class/dmi/id/product_name", "c8g.xlarge\n")
     assert machine.check("llm@1.service").count("withdrew") == 2
     assert [machine.has_file(f"llm@{name}.service") for name in ("", "1", "2")] == [False, False, True]
-
-
-def test_that_of_an_instance_on_its_own_checks_its_own_file_alone(tree: Tree) -> None:
-    machine = graviton3(tree)
-    for unit in ("llm@.service", "llm@1.service"):
-        machine.make_file(unit)
-    tree.write("sys/class/dmi/id/product_name", "c8g.xlarge\n")
-    assert machine.check("--alone", "llm@1.service").count("withdrew") == 1
-    assert [machine.has_file(f"llm@{name}.service") for name in ("", "1")] == [True, False]
 
 
 def test_a_name_with_a_backslash_is_checked(tree: Tree) -> None:
@@ -208,66 +195,96 @@ def test_a_fifo_is_withdrawn_and_not_waited_for(tree: Tree) -> None:
     assert not machine.has_file()
 
 
-def test_a_folder_that_is_a_link_is_left_alone(tree: Tree) -> None:
+def test_in_a_folder_that_is_a_link_nothing_is_checked(tree: Tree) -> None:
     machine = graviton3(tree)
     machine.make_file()
     (tree.root / FOLDER).rename(tree.root / "elsewhere")
     tree.link(FOLDER, str(tree.root / "elsewhere"))
     remove_torch(tree)
-    assert machine.check() == ""
+    assert machine.run_check("llm.service").returncode == 1
     assert machine.has_file()
 
 
+def test_without_the_folder_there_is_nothing_to_check(tree: Tree) -> None:
+    assert Machine(tree).check() == ""
+
+
 @pytest.mark.parametrize("name", ["../llm.service", "llm", "", "a/../llm.service"])
-def test_what_is_no_name_of_a_service_is_left_alone(tree: Tree, name: str) -> None:
+def test_what_is_no_name_of_a_service_is_refused(tree: Tree, name: str) -> None:
     machine = graviton3(tree)
     machine.make_file()
     remove_torch(tree)
-    assert machine.check(name) == ""
+    assert machine.run_check(name).returncode == 1
     assert machine.has_file()
 
 
 @pytest.mark.parametrize(
-    "instead",
-    ["import time; time.sleep(600)", "raise OSError", "raise MemoryError", "import os; os._exit(0)"],
+    "broken", ["its modules are gone", "it can't compare", "it can't remove", "it is killed"]
 )
-def test_a_comparison_that_hangs_or_fails_counts_as_a_difference(tree: Tree, instead: str) -> None:
+def test_a_check_that_did_not_do_its_work_fails(tree: Tree, broken: str) -> None:
     machine = graviton3(tree)
     machine.make_file()
+    remove_torch(tree)
+    stubs = {
+        "its modules are gone": "sys.modules['graviton_agent.units.check'] = None",
+        "it can't compare": "import graviton_agent.units.check as c; c.differences = None",
+        "it can't remove": "os.unlink = None",
+        "it is killed": "import graviton_agent.units.check as c; c.check = lambda *_: os.abort()",
+    }
+    program = PROGRAMS / "graviton-agent-check"
     code = (
-        "import sys\n"
-        "from graviton_agent.units import check\n"
-        f"def differences(made_for, observer): {instead}\n"
-        "check.differences = differences\n"
-        "check.main(['check', 'llm.service', sys.argv[1]])\n"
+        f"import os, runpy, sys; sys.path.insert(0, {str(SOURCE)!r}); {stubs[broken]}\n"
+        f"runpy.run_path({str(program)!r}, run_name='__main__')"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, tree.root],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-        env={"PYTHONPATH": str(SOURCE)},
+    command = [sys.executable, "-ISE", "-c", code, "llm.service", str(tree.root)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == (-6 if broken == "it is killed" else 1)
+    assert "Traceback" not in ran.stderr
+    assert machine.has_file()
+
+
+# What follows where it did not do its work
+
+
+def withdraw(tree: Tree, unit: str = "llm.service") -> str:
+    """Does what systemd does then; returns what the journal would show."""
+    command = [str(PROGRAMS / "graviton-agent-withdraw"), unit, str(tree.root)]
+    environment = {"MONITOR_SERVICE_RESULT": "timeout"}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout == ""
+    return ran.stderr
+
+
+def test_a_file_that_could_not_be_checked_is_withdrawn(tree: Tree) -> None:
+    machine = graviton3(tree)
+    machine.make_file()
+    machine.make_file("other.service")
+    assert withdraw(tree) == (
+        "<4>graviton-agent: withdrew the environment of llm.service: it could not be checked (timeout)\n"
     )
-    assert "it could not be checked in time" in ran.stderr
     assert not machine.has_file()
+    assert machine.has_file("other.service")
 
 
-def test_no_process_is_left_behind_by_a_comparison_that_hangs(tree: Tree) -> None:
+def test_where_there_is_none_nothing_is_said(tree: Tree) -> None:
+    assert withdraw(tree) == ""
+
+
+def test_an_instances_and_its_templates_files_are_withdrawn_together(tree: Tree) -> None:
     machine = graviton3(tree)
-    machine.make_file()
-    code = (
-        "import os, sys, time\n"
-        "from graviton_agent.units import check\n"
-        "def differences(made_for, observer):\n"
-        "    open(sys.argv[1] + '/pid', 'w').write(str(os.getpid()))\n"
-        "    time.sleep(600)\n"
-        "check.differences = differences\n"
-        "check.main(['check', 'llm.service', sys.argv[1]])\n"
-        "os.wait()\n"
-    )
-    command = [sys.executable, "-c", code, str(tree.root)]
-    subprocess.run(
-        command, check=True, timeout=30, env={"PYTHONPATH": str(SOURCE)}, stderr=subprocess.DEVNULL
-    )
-    assert not Path("/proc", (tree.root / "pid").read_text()).exists()
+    names = ("llm@.service", "llm@1.service", "llm@2.service", "a@b\\x20c@d.service", "a@.service")
+    for unit in names:
+        machine.make_file(unit)
+    withdraw(tree, "llm@1.service")
+    assert [machine.has_file(name) for name in names] == [False, False, True, True, True]
+    withdraw(tree, "a@b\\x20c@d.service")
+    assert [machine.has_file(name) for name in names] == [False, False, True, False, False]
+
+
+def test_links_and_what_is_no_file_are_withdrawn_too(tree: Tree) -> None:
+    tree.link(f"{FOLDER}/llm.service.env", "/nowhere")
+    withdraw(tree)
+    assert not (tree.root / FOLDER / "llm.service.env").is_symlink()
+    os.mkfifo(tree.root / FOLDER / "llm.service.env")
+    withdraw(tree)
+    assert not (tree.root / FOLDER / "llm.service.env").exists()

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,12 +32,16 @@ def test_a_managed_unit_is_ordered_after_the_agent_and_gets_its_file_and_the_che
     assert tree.generate().keys() == {f"llm.service.d/{DROP_IN}"}
     assert lines(tree) == [
         "[Unit]",
-        "Wants=graviton-agent.service",
-        "After=graviton-agent.service",
+        "Wants=graviton-agent.service graviton-agent-check@%n.service",
+        "After=graviton-agent.service graviton-agent-check@%n.service graviton-agent-withdraw@%n.service",
         "[Service]",
         "EnvironmentFile=-/run/graviton-agent/environment/llm.service.env",
-        "ExecStartPre=-+/usr/lib/graviton-agent/systemd/graviton-agent-check %n",
     ]
+
+
+def test_nothing_of_the_agents_runs_in_the_units_own_environment(tree: Tree) -> None:
+    tree.write(MAIN, f'[defaults]\ncalibrate = "before-start"\n{UNIT}')
+    assert not [line for line in lines(tree) if line.startswith("Exec")]
 
 
 def test_a_template_names_its_own_file_first_and_then_the_instances(tree: Tree) -> None:
@@ -50,8 +55,8 @@ def test_a_template_names_its_own_file_first_and_then_the_instances(tree: Tree) 
 def test_an_instance_with_a_section_of_its_own_gets_nothing_of_its_templates(tree: Tree) -> None:
     tree.write(MAIN, '[units."llm@1.service"]\n[units."llm@.service"]\n')
     assert lines(tree, "llm@1.service")[-2:] == [
+        "[Service]",
         "EnvironmentFile=-/run/graviton-agent/environment/llm@1.service.env",
-        "ExecStartPre=-+/usr/lib/graviton-agent/systemd/graviton-agent-check --alone %n",
     ]
 
 
@@ -67,7 +72,7 @@ def test_an_enabled_instance_with_a_backslash_gets_a_drop_in_that_can_name_its_f
     tree.link("etc/systemd/system/multi-user.target.wants/llm@a\\x20b.service", "../llm@.service")
     tree.link("etc/systemd/system/multi-user.target.wants/llm@1.service", "../llm@.service")
     tree.link("etc/systemd/system/multi-user.target.wants/other@a\\x20b.service", "../other@.service")
-    tree.write(MAIN, '[units."llm@.service"]\ncheck = false\n')
+    tree.write(MAIN, '[units."llm@.service"]\n')
     assert tree.generate().keys() == {f"llm@.service.d/{DROP_IN}", f"llm@a\\x20b.service.d/{DROP_IN}"}
     assert lines(tree, "llm@a\\x20b.service")[-2:] == [
         "EnvironmentFile=-/run/graviton-agent/environment/llm@.service.env",
@@ -77,33 +82,71 @@ def test_an_enabled_instance_with_a_backslash_gets_a_drop_in_that_can_name_its_f
 
 def test_a_unit_that_is_calibrated_before_its_start_waits_at_its_gate(tree: Tree) -> None:
     tree.write(MAIN, f'[defaults]\ncalibrate = "before-start"\n{UNIT}')
-    gate = "graviton-agent.service graviton-agent-calibrate@%n.service"
-    assert lines(tree)[1:3] == [f"Wants={gate}", f"After={gate}"]
+    units = "graviton-agent.service graviton-agent-calibrate@%n.service graviton-agent-check@%n.service"
+    assert lines(tree)[1:3] == [f"Wants={units}", f"After={units} graviton-agent-withdraw@%n.service"]
+
+
+def has_check(tree: Tree, unit: str = "llm.service") -> bool:
+    """Whether the unit starts after its check, and pulls it in."""
+    check = "graviton-agent-check@%n.service"
+    found = [line for line in lines(tree, unit) if check in line.partition("=")[2].split()]
+    assert [line.partition("=")[0] for line in found] in ([], ["Wants", "After"])
+    return bool(found)
 
 
 def test_the_check_can_be_switched_off(tree: Tree) -> None:
     tree.write(MAIN, f"{UNIT}check = false\n")
-    assert not [line for line in lines(tree) if line.startswith("ExecStartPre")]
+    assert not has_check(tree)
 
 
 @pytest.mark.parametrize("line", ["DefaultDependencies=no", "Before=graviton-agent.service"])
-def test_a_unit_that_starts_before_the_agent_gets_its_file_alone(tree: Tree, line: str) -> None:
+def test_a_unit_that_starts_before_the_agent_gets_its_file_and_the_check(tree: Tree, line: str) -> None:
     tree.unit("llm.service", f"[Unit]\n{line}\n")
     tree.write(MAIN, f'{UNIT}calibrate = "before-start"\n')
-    assert lines(tree) == ["[Service]", "EnvironmentFile=-/run/graviton-agent/environment/llm.service.env"]
+    assert lines(tree) == [
+        *EARLY,
+        "[Service]",
+        "EnvironmentFile=-/run/graviton-agent/environment/llm.service.env",
+    ]
+
+
+EARLY = [
+    "[Unit]",
+    "Wants=graviton-agent-check@%n.service",
+    "After=graviton-agent-check@%n.service graviton-agent-withdraw@%n.service",
+]
+
+
+@pytest.mark.parametrize("line", ["DefaultDependencies=no", "Before=graviton-agent.service"])
+@pytest.mark.parametrize("path", ["llm@1.service.d/10-order.conf", "llm@1.service"])
+def test_an_instance_that_files_of_its_own_order_before_the_agent_gets_a_drop_in_of_its_own(
+    tree: Tree, path: str, line: str
+) -> None:
+    tree.unit("llm@.service")
+    tree.write(f"etc/systemd/system/{path}", f"[Unit]\n{line}\n")
+    tree.unit("llm@2.service.d/10-limits.conf", "[Service]\nCPUQuota=100%\n")
+    tree.unit("other@1.service.d/10-order.conf", f"[Unit]\n{line}\n")
+    tree.write(MAIN, '[units."llm@.service"]\n')
+    assert tree.generate().keys() == {f"llm@.service.d/{DROP_IN}", f"llm@1.service.d/{DROP_IN}"}
+    assert lines(tree, "llm@1.service") == [
+        *EARLY,
+        "[Service]",
+        "EnvironmentFile=-/run/graviton-agent/environment/llm@.service.env",
+        "EnvironmentFile=-/run/graviton-agent/environment/llm@1.service.env",
+    ]
+    assert lines(tree, "llm@.service")[1].startswith("Wants=graviton-agent.service ")
 
 
 def test_a_unit_opts_in_by_its_own_file(tree: Tree) -> None:
     tree.unit("llm.service", "[Service]\n[X-GravitonAgent]\nCheck=no\nCalibrate=before-start\n")
     found = lines(tree)
     assert "Wants=graviton-agent.service graviton-agent-calibrate@%n.service" in found
-    assert not [line for line in found if line.startswith("ExecStartPre")]
 
 
 def test_the_configuration_has_the_last_word_over_the_units_own_section(tree: Tree) -> None:
     tree.unit("llm.service", "[X-GravitonAgent]\nCheck=no\n")
     tree.write(MAIN, f"{UNIT}check = true\n")
-    assert lines(tree)[-1].startswith("ExecStartPre")
+    assert has_check(tree)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +177,8 @@ def test_the_agents_own_services_are_never_managed(tree: Tree) -> None:
         "graviton-agent.service",
         "graviton-agent-calibrate@.service",
         "graviton-agent-calibrate@x.service",
+        "graviton-agent-check@.service",
+        "graviton-agent-withdraw@.service",
     )
     tree.write(MAIN, "".join(f'[units."{name}"]\n' for name in names))
     tree.unit("graviton-agent.service", "[X-GravitonAgent]\n")
@@ -160,7 +205,7 @@ def test_a_broken_file_is_passed_over_and_the_others_count(tree: Tree, broken: b
 
 def test_a_broken_option_is_passed_over(tree: Tree) -> None:
     tree.write(MAIN, f'{UNIT}check = "no"\ncalibrate = 3\nthreads = -1\n')
-    assert lines(tree)[-1].startswith("ExecStartPre")
+    assert has_check(tree)
 
 
 def test_fifos_devices_folders_and_dangling_links_are_passed_over(tree: Tree) -> None:
@@ -239,10 +284,9 @@ def test_it_runs_through_a_link_and_leaves_no_byte_code(tree: Tree) -> None:
     assert list(installed.rglob("__pycache__")) == []
 
 
-@pytest.mark.parametrize("program", ["graviton-agent-generator", "graviton-agent-check"])
-def test_a_program_whose_modules_are_gone_says_nothing_and_does_not_fail(tree: Tree, program: str) -> None:
-    copy = tree.root / program
-    shutil.copy(PROGRAMS / program, copy)
+def test_without_its_modules_it_says_nothing_and_does_not_fail(tree: Tree) -> None:
+    copy = tree.root / "graviton-agent-generator"
+    shutil.copy(PROGRAMS / "graviton-agent-generator", copy)
     ran = subprocess.run([sys.executable, "-ISE", copy, "llm.service"], capture_output=True, check=True)
     assert (ran.stdout, ran.stderr) == (b"", b"")
 
@@ -250,8 +294,7 @@ def test_a_program_whose_modules_are_gone_says_nothing_and_does_not_fail(tree: T
 def test_both_programs_name_the_same_interpreter() -> None:
     first = {
         path.read_text().partition("\n")[0]
-        for path in PROGRAMS.glob("graviton-agent-*")
-        if os.access(path, os.X_OK)
+        for path in (PROGRAMS / "graviton-agent-generator", PROGRAMS / "graviton-agent-check")
     }
     assert first == {"#!/usr/bin/python3 -ISE"}
 
@@ -296,3 +339,26 @@ def test_a_program_imports_nothing_that_costs_more_than_its_work(
     assert "graviton_agent.units.names" in imported
     assert program.endswith("check") or list(out.iterdir())
     assert imported & (EXPENSIVE | more) == set()
+
+
+PYTHON_3_9 = next(
+    map(str, [*Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9"), *Path("/usr/bin").glob("python3.9")]),
+    None,
+)
+"""What /usr/bin/python3 is on Amazon Linux 2023 and RHEL 9."""
+
+
+@pytest.mark.skipif(PYTHON_3_9 is None, reason="there is no Python 3.9 here")
+def test_both_programs_do_their_work_under_python_3_9(tree: Tree) -> None:
+    python = [str(PYTHON_3_9), "-ISE"]
+    tree.write("run/graviton-agent/environment/llm.service.env", "rubbish")
+    tree.write(MAIN, UNIT)
+    tree.write("etc/graviton-agent/conf.d/10-a.toml", '[units."other.service"]\n')
+    tree.write("etc/graviton-agent/conf.d/20-not-plain.toml", "[quiet]\na = [\n1]\n")
+    out = tree.root / "generated"
+    out.mkdir()
+    subprocess.run([*python, PROGRAMS / "graviton-agent-generator", *[out] * 3, tree.root], check=True)
+    assert {path.name for path in out.iterdir()} == {"llm.service.d", "other.service.d"}
+    check = [*python, str(PROGRAMS / "graviton-agent-check"), "llm.service", str(tree.root)]
+    ran = subprocess.run(check, check=True, capture_output=True, text=True)
+    assert "withdrew the environment of llm.service" in ran.stderr

@@ -28,7 +28,26 @@ def test_so_are_the_folders_where_a_drop_in_may_appear() -> None:
         "/run/systemd/system/llm.service.d",
         "/etc/systemd/system.control/llm.service.d",
         "/run/systemd/system.control/llm.service.d",
+        "/run/systemd/transient/llm.service.d",
+        "/etc/systemd/system/service.d",
     } <= guarded()
+    assert "/etc/systemd/system/llm-.service.d" in guarded(name="llm-big.service")
+
+
+def test_so_is_a_file_that_systemd_run_has_made() -> None:
+    made = "/run/systemd/transient/llm.service"
+    assert made in guarded(fragment_path=made)
+
+
+def test_so_are_the_files_and_drop_ins_of_the_slices_around_it() -> None:
+    found = guarded(slice="ml-big.slice")
+    assert {
+        "/etc/systemd/system/ml.slice",
+        "/etc/systemd/system/ml-big.slice",
+        "/etc/systemd/system.control/ml.slice.d",
+        "/run/systemd/system.control/ml-big.slice.d",
+    } <= found
+    assert not [path for path in guarded(slice="-.slice") if ".slice" in path]
 
 
 def test_for_an_instance_those_of_its_template_too() -> None:

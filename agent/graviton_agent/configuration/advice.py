@@ -44,24 +44,10 @@ def _about_the_file(unit: str, section: Section, files: UnitFiles) -> Iterator[W
     elif files.is_masked(unit):
         yield None, "this unit is masked", None
     elif files.is_ordered_before(unit, SERVICE):
-        what = "it starts in early boot or before the agent: at boot it has default values, and never a check"
+        what = "it starts in early boot or before the agent: at boot it has default values"
         yield None, what, None
         if section["calibrate"].value is Calibrate.BEFORE_START:
             yield section["calibrate"].origin, "it can't wait for its calibration either", None
-    elif section["check"].value and (key := _own_root(unit, files)):
-        # systemd applies it to commands with a "+" too [seen with systemd 252 and 257].
-        what = (
-            f"with {key}= the check can't see the host: a restart right after an upgrade may get old values"
-        )
-        yield None, what, None
-
-
-def _own_root(unit: str, files: UnitFiles) -> str | None:
-    """The key by which the unit has a root folder of its own."""
-    values = {key: value for section, key, value, *_ in files.entries(unit) if section == "Service"}
-    return next(
-        (key for key in ("RootDirectory", "RootImage") if values.get(key, "/") not in {"", "/"}), None
-    )
 
 
 def _about_the_options(section: Section, gates_seconds: float) -> Iterator[Warned]:

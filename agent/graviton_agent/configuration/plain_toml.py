@@ -5,6 +5,8 @@ is a file in which every statement is one line; of any other file nothing is rea
 is no TOML may be read as if it were: a drop-in more or less does no harm.
 """
 
+from __future__ import annotations
+
 WANTED = ("enabled", "check", "calibrate")
 """The options; any but True, False and text is None."""
 

@@ -5,7 +5,10 @@ in the order of their names, of which an earlier folder's hides a later folder's
 file and puts nothing in its place [systemd man/standard-conf.xml].
 """
 
+from __future__ import annotations
+
 import os
+from itertools import islice
 
 from graviton_agent.installed import CONFIGURATION_BASES, FOLDER
 from graviton_agent.regular_file import read_regular
@@ -44,7 +47,7 @@ def read(path: str) -> bytes | None:
 def _names(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry, _ in zip(entries, range(MOST_FILES), strict=False)]
+            names = [entry.name for entry in islice(entries, MOST_FILES)]
     except OSError:
         return []
     return [name for name in names if name.endswith(SUFFIX) and not name.startswith(".")]

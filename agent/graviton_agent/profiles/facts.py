@@ -87,8 +87,9 @@ def observe_present(subject: Subject, host: HostFacts, known: Fingerprint, root:
     """The facts now, of a unit that has a profile.
 
     What only the unit's processes could see is taken from them where they run, and from the profile where
-    they don't: the check compares it when they start. Of a process's CPUs the profile's word is always taken,
-    for libraries move threads about; limits that were set on the unit are compared by themselves.
+    they don't: the files that set its limits are compared when it starts. Of a process's CPUs the
+    profile's word is always taken, for libraries move threads about; limits that were set on the unit are
+    compared by themselves.
 
     Args:
         subject: the unit.
@@ -146,7 +147,6 @@ def _present(
     }
     made_for = {
         **host.facts,
-        **{name: inside[name] for name in PROCESS_FACTS},
         **files,
         **observe(guards(subject.unit, subject.on_host(subject.interpreter.path)), observer),
     }

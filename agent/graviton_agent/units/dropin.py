@@ -1,13 +1,12 @@
 """The drop-in that a managed unit gets. Standard library alone: the generator imports this."""
 
-from graviton_agent.installed import CHECK, ENVIRONMENT, GATE, SERVICE
+from __future__ import annotations
+
+from graviton_agent.installed import CHECK, ENVIRONMENT, GATE, SERVICE, WITHDRAW
 from graviton_agent.units.names import environment_file_name, is_template, template_of
 
 NAME = "50-graviton-agent.conf"
 """Above what vendors ship (10-40), below what administrators add (60-90) [systemd man/standard-conf.xml]."""
-
-ALONE = "--alone"
-"""Tells the check that the unit reads its own file, and not its template's."""
 
 
 def folder_of(unit: str) -> str:
@@ -22,24 +21,31 @@ def render(unit: str, *, ordered: bool, gate: bool, check: bool, alone: bool = F
 
     Args:
         unit: its name, or its template's.
-        ordered: whether it may wait for the agent; if not, it gets its environment file and nothing else.
+        ordered: whether it may wait for the agent; if not, it waits for the check alone, which itself
+            waits for nothing.
         gate: whether it waits for its calibration.
-        check: whether a stale environment file is withdrawn just before the start.
+        check: whether a stale environment file is withdrawn before each start.
         alone: whether an instance is on its own, for it has a section of its own: what was found for its
             template's other instances may be what that section forbids.
     """
     lines = ["# Made by graviton-agent's generator: `graviton-agent config show` says from what."]
-    if ordered:
-        # Specifiers stand for the unit's name, unescaped, so that a template's drop-in serves each instance.
-        waits_for = [SERVICE, *([GATE.replace("@", "@%n")] if gate else [])]
-        lines += ["[Unit]", f"Wants={' '.join(waits_for)}", f"After={' '.join(waits_for)}", ""]
+    wanted = [
+        *([SERVICE] if ordered else []),
+        *([GATE] if ordered and gate else []),
+        *([CHECK] if check else []),
+    ]
+    if wanted:
+        # A check that fails starts the other, before which the unit must not start either.
+        waits_for = [*wanted, *([WITHDRAW] if check else [])]
+        lines += ["[Unit]", f"Wants={_own(wanted)}", f"After={_own(waits_for)}", ""]
     lines.append("[Service]")
     lines += [f"EnvironmentFile=-{ENVIRONMENT}/{name}" for name in _environment_files(unit, alone=alone)]
-    if ordered and check:
-        # "-": the unit starts whatever becomes of the check. "+": as root, for the unit's own user may not
-        # remove the file.
-        lines.append(f"ExecStartPre=-+{CHECK} {ALONE} %n" if alone else f"ExecStartPre=-+{CHECK} %n")
     return "\n".join(lines) + "\n"
+
+
+def _own(names: list[str]) -> str:
+    """The unit's own instances of templates: specifiers stand for its name, unescaped, also in a template."""
+    return " ".join(name.replace("@", "@%n") for name in names)
 
 
 def _environment_files(unit: str, *, alone: bool) -> list[str]:

@@ -5,6 +5,8 @@ config check` tells what is wrong, and the daemon gives a unit no environment fi
 Standard library alone, and as little of it as will do.
 """
 
+from __future__ import annotations
+
 import _thread
 import gc
 import os
@@ -67,7 +69,7 @@ def read_configuration(root: str) -> tuple[Options, Options, dict[str, Options]]
         try:
             text = (sources.read(path) or b"").decode()
             of_host, of_all, of_units = read_plain(text) or _read_with_tomllib(text)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, ImportError):
             continue
         host.update(of_host)
         defaults.update(of_all)
@@ -78,7 +80,7 @@ def read_configuration(root: str) -> tuple[Options, Options, dict[str, Options]]
 
 
 def _read_with_tomllib(text: str) -> Read:
-    """What a file says that isn't plain. ValueError if it isn't TOML."""
+    """What a file says that isn't plain. ValueError if it isn't TOML, ImportError before Python 3.11."""
     import tomllib  # most configurations are plain, and then it isn't worth its price
 
     tree = tomllib.loads(text)
@@ -102,8 +104,17 @@ def _managed(files: UnitFiles, sections: dict[str, Options]) -> Iterator[str]:
     opted_in = [unit for unit in files.names() if files.own_section(unit) is not None]
     yield from opted_in
     templates = {*sections, *opted_in}
-    # A template's drop-in can't name the file of an instance with a backslash.
-    yield from (unit for unit in files.wanted_instances() if "\\" in unit and template_of(unit) in templates)
+    # A template's drop-in can't name the file of an instance with a backslash, nor does it fit one that is
+    # ordered in another way by files of its own.
+    wanted = [unit for unit in files.wanted_instances() if template_of(unit) in templates]
+    yield from (unit for unit in wanted if "\\" in unit)
+    special = [unit for unit in files.special_instances() if template_of(unit) in templates]
+    yield from (unit for unit in special if "\\" in unit or _is_ordered_otherwise(files, unit))
+
+
+def _is_ordered_otherwise(files: UnitFiles, instance: str) -> bool:
+    template = template_of(instance) or instance
+    return files.is_ordered_before(instance, SERVICE) != files.is_ordered_before(template, SERVICE)
 
 
 def _inherited(files: UnitFiles, sections: dict[str, Options], unit: str) -> Options:

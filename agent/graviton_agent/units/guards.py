@@ -11,17 +11,19 @@ import re
 
 from graviton_agent.units.held import is_ours
 from graviton_agent.units.identity import FILE_FACT
-from graviton_agent.units.names import template_of
 from graviton_agent.units.unit import Unit
+from graviton_agent.units.unit_files import drop_in_folders
 
 DROP_IN_BASES = (
     "/etc/systemd/system.control",
     "/run/systemd/system.control",
     "/etc/systemd/system",
     "/run/systemd/system",
+    "/run/systemd/transient",
 )
-"""Where administrators put drop-ins; a folder that isn't there is expected to be absent."""
-GENERATED = ("/run/systemd/generator", "/run/systemd/transient")
+"""Where administrators and `systemctl set-property` put drop-ins; a folder that isn't there is expected to be
+absent."""
+GENERATED = "/run/systemd/generator"
 """What is written anew at each daemon-reload, our own drop-in among it."""
 RUNTIME = ("/run/", "/var/run/", "/tmp/", "/var/tmp/", "/proc/", "/dev/")  # noqa: S108 - nothing is written there
 """Environment files there are often written at each start, by the unit itself."""
@@ -38,10 +40,14 @@ def guards(unit: Unit, interpreter: str) -> tuple[str, ...]:
     """
     files = [unit.fragment_path, *unit.drop_in_paths]
     paths = [path for path in files if path and not path.startswith(GENERATED)]
-    paths += _drop_in_folders(unit)
+    paths.append(interpreter)
     patterns = (source.pattern for source in unit.environment_files)
     paths += [_without_pattern(pattern) for pattern in patterns if _counts(pattern)]
-    paths.append(interpreter)
+    paths += _drop_in_folders(unit)
+    # The slices' limits are the unit's too.
+    paths += [
+        f"{base}/{name}" for one in _slices(unit) for base in DROP_IN_BASES for name in (one, f"{one}.d")
+    ]
     plain = [path for path in dict.fromkeys(paths) if path.isprintable() and path == path.strip()]
     return tuple(FILE_FACT + path for path in plain[:MOST])
 
@@ -65,8 +71,13 @@ def is_unread(unit: Unit, root: str = "") -> bool:
 
 
 def _drop_in_folders(unit: Unit) -> list[str]:
-    names = [name for name in (template_of(unit.name), unit.name) if name]
-    return [f"{base}/{name}.d" for name in names for base in DROP_IN_BASES]
+    return [f"{base}/{folder}" for folder in drop_in_folders(unit.name) for base in DROP_IN_BASES]
+
+
+def _slices(unit: Unit) -> list[str]:
+    """The unit's slice and those around it: a-b.slice is in a.slice [systemd.slice(5)]."""
+    parts = unit.slice.removesuffix(".slice").split("-")
+    return ["-".join(parts[:depth]) + ".slice" for depth in range(1, len(parts) + 1) if all(parts)]
 
 
 def _drop_ins(folder: str) -> list[str]:

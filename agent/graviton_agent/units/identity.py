@@ -1,12 +1,14 @@
 """What an environment file was made for, so that just before the start it can be told whether it still fits.
 
 The identity is a list of facts, each a name and a short text. The daemon writes into the file's head what it
-saw when it made the file; the check in the unit's drop-in sees for itself and compares. Facts of the process
-(`cpus`, `quota`, `memory`) must be seen from inside the unit, or from inside a cage with the unit's limits:
-that is where the check sees them.
+saw when it made the file; the check before each start sees for itself and compares. Facts of the process
+(`cpus`, `quota`, `memory`) can be seen only from inside the unit, or from a cage with the unit's limits: they
+are part of a profile's fingerprint, and no environment file names them.
 
 Standard library alone, and little of it: each start of a managed unit waits for this.
 """
+
+from __future__ import annotations
 
 import os
 from collections.abc import Iterable

@@ -4,7 +4,9 @@ The rules are those of systemd [src/basic/unit-name.c, unit_name_is_valid and un
 library alone, and little of it: the generator and the check that runs before each start import this.
 """
 
-from graviton_agent.installed import GATE, QUIET, SERVICE
+from __future__ import annotations
+
+from graviton_agent.installed import CHECK, GATE, QUIET, SERVICE, WITHDRAW
 
 LONGEST = 200
 """Characters. systemd allows 255; the agent's own file names and gates are the unit's name and some more."""
@@ -69,7 +71,7 @@ def instance_of(name: str) -> str | None:
 
 def is_agents_own(name: str) -> bool:
     """Whether it is one of the agent's own services, which it can't manage."""
-    return name == SERVICE or not {GATE, QUIET}.isdisjoint({name, template_of(name)})
+    return name == SERVICE or not {CHECK, GATE, QUIET, WITHDRAW}.isdisjoint({name, template_of(name)})
 
 
 def escape(text: str) -> str:

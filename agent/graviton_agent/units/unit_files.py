@@ -4,6 +4,8 @@ Only what the agent must know before a unit is loaded is understood: sections, k
 Standard library alone: the generator imports this.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 
@@ -63,6 +65,11 @@ class UnitFiles:
                     }
         return sorted(found)
 
+    def special_instances(self) -> list[str]:
+        """The instances of templates that have a file or drop-ins of their own."""
+        found = {name.removesuffix(".d") for folder in self._folders for name in folder}
+        return sorted(unit for unit in found if is_service_name(unit) and is_instance(unit))
+
     def fragment(self, unit: str) -> str | None:
         """The path of the unit's file, or of its template's; None if there is none."""
         entry = self._entry(unit) or self._entry(template_of(unit) or "")
@@ -87,11 +94,7 @@ class UnitFiles:
 
     def drop_ins(self, unit: str) -> list[str]:
         """The paths of the unit's drop-ins in the order in which they apply."""
-        return self._drop_ins(_drop_in_folders(unit))
-
-    def entries(self, unit: str) -> list[Entry]:
-        """All assignments of the unit's file and drop-ins, in the order in which they apply."""
-        return [entry for path in self._paths(unit) for entry in parse(self._read(path), path)]
+        return self._drop_ins(drop_in_folders(unit))
 
     def own_section(self, unit: str) -> list[Entry] | None:
         """The assignments by which the unit opts in; None if it has no such section.
@@ -216,7 +219,7 @@ def _scan(folder: str) -> dict[str, os.DirEntry[str]]:
     return found
 
 
-def _drop_in_folders(unit: str) -> list[str]:
+def drop_in_folders(unit: str) -> list[str]:
     """The names of folders that hold the unit's drop-ins, the most specific first [systemd.unit(5)]."""
     names = [unit]
     if is_instance(unit):
