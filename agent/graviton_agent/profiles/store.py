@@ -29,7 +29,7 @@ from graviton_agent.installed import STATE
 from graviton_agent.profiles.profile import LARGEST, Profile, parse_profile
 from graviton_agent.regular_file import read_regular
 from graviton_agent.root import Root
-from graviton_agent.state import write_atomically
+from graviton_agent.state import private_folder, remove_file, write_private
 from graviton_agent.units.names import is_service_name, is_template
 
 FOLDER = "profiles"
@@ -95,20 +95,17 @@ class ProfileStore:
 
     def write(self, profile: Profile) -> None:
         """Keeps a profile, in place of the unit's former one. Raises StateError."""
-        write_atomically(self.path(profile.unit), profile.to_json().encode())
+        write_private(self.state, f"{FOLDER}/{profile.unit}{SUFFIX}", profile.to_json().encode())
 
     def remove(self, unit: str) -> bool:
-        """Forgets a unit's profile. Returns whether there was one."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path(unit).unlink()
-            return True
-        return False
+        """Forgets a unit's profile. Returns whether there was one. Raises StateError."""
+        return remove_file(self.path(unit))
 
     @contextlib.contextmanager
     def locked(self, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
         """Holds the lock of who writes profiles and environment files. Raises BusyError, StateError."""
+        private_folder(self.state)
         try:
-            self.state.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(self.state / LOCK, flags, 0o600)
         except OSError as error:
