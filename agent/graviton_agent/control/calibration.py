@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from graviton_agent.calibration.environment import MANAGER_PREFIXES, steers
 from graviton_agent.calibration.probe import probe
@@ -41,6 +42,8 @@ class Calibrated:
 
     record: Record
     profile: Profile
+    began: datetime
+    """What the operator has said since then, this doesn't overrule."""
 
 
 def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -> Calibrated:
@@ -54,6 +57,7 @@ def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -
 
     Raises AgentError.
     """
+    began = datetime.now(UTC)
     unit = scene.require_managed(name)
     managed = scene.configuration.unit(unit.name)
     assert managed is not None  # noqa: S101 - it was just required
@@ -88,7 +92,7 @@ def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -
         calibrated=record.created,
         record=str(record_path(record, state)),
     )
-    return Calibrated(record, profile)
+    return Calibrated(record, profile, began)
 
 
 def given_environment(subject: Subject, seen: Mapping[str, str]) -> dict[str, str]:

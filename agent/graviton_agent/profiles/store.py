@@ -8,8 +8,7 @@ How the daemon and the commands share it:
 * A command that changes something writes the profile first and then the unit's environment files, by the same
   core as the daemon. Nobody asks the daemon anything: it watches this folder by inotify (moved-to, delete),
   decides anew for the unit that the file is named after, and finds that there is nothing left to write.
-* `revert` writes the profile with `reverted` set, so the daemon, which decides alike, leaves the unit alone;
-  `apply` and the next calibration clear it.
+* What `revert` was asked for stands beside the profiles (reverts.py), under the same lock.
 * A command reads the configuration itself, for it needs no daemon. `enable` and `disable` have systemd
   reload, from which the daemon learns of the change.
 
