@@ -86,6 +86,8 @@ def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
     templates = {unit if is_template(unit) else template_of(unit) for unit in named} - {None}
     for name, outlook in survey.outlooks.items():
         if not named or name in named or template_of(name) in templates:
+            if outlook.assessment.is_new and outlook.assessment.profile is not None:
+                scene.store.write(outlook.assessment.profile)
             environment_file.put(scene.folder, name, outlook.application.file)
     for template, file in survey.templates.items():
         if not named or template in templates:

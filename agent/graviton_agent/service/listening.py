@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from graviton_agent.configuration.sources import DROP_INS, SUFFIX
 from graviton_agent.installed import CONFIGURATION_BASES, FOLDER, STATE
-from graviton_agent.profiles import reverts, store
+from graviton_agent.profiles import fleet_folders, reverts, store
 from graviton_agent.service.upkeep import Overview
 from graviton_agent.service.ways import Step, way_to_file, way_to_folder
 
@@ -22,6 +22,7 @@ def steps(overview: Overview | None, root: str = "") -> Mapping[str, list[Step]]
     folders = {path: SUFFIX for folder in configuration for path in (folder, f"{folder}/{DROP_INS}")}
     folders[f"{root}{STATE}/{store.FOLDER}"] = store.SUFFIX
     folders[f"{root}{STATE}/{reverts.FOLDER}"] = reverts.SUFFIX
+    folders |= {f"{root}{folder}": store.SUFFIX for folder in fleet_folders.FOLDERS}
     found = {EVERYBODY: [step for path, ending in folders.items() for step in way_to_folder(path, ending)]}
     for name, view in overview.units.items() if overview else ():
         found[name] = [step for path in sorted(view.files) for step in way_to_file(root + path)]

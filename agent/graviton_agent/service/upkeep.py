@@ -11,6 +11,7 @@ from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE, STATE
 from graviton_agent.profiles.application import State, unfit
 from graviton_agent.profiles.assessment import Assessment, Circumstances, assess
 from graviton_agent.profiles.facts import observe_host
+from graviton_agent.profiles.fleet_folders import FleetFolders
 from graviton_agent.profiles.reverts import RevertStore
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.profiles.survey import managed_units, patterns, template_files
@@ -119,6 +120,7 @@ class Upkeep:
                 profiles=profiles,
                 broken=broken,
                 reverts=RevertStore(self._store.state).read(),
+                fleet=FleetFolders(self._root),
                 root=self._root,
             )
             if names is None:
@@ -173,6 +175,9 @@ class Upkeep:
         def is_meant(name: str | None) -> bool:
             return names is None or name in names or name in map(template_of, names)
 
+        for name, seen in self._seen.items():
+            if is_meant(name):
+                self._keep(seen.assessment)
         found = {name: (seen.unit, seen.assessment.application) for name, seen in self._seen.items()}
         wanted = {name: application.file for name, (_, application) in found.items()}
         wanted |= template_files(configuration, found)
@@ -188,6 +193,19 @@ class Upkeep:
             managed = configuration.unit(name)
             if managed and managed.calibrate is Calibrate.BEFORE_START:
                 self._marks.update(name, is_settled=not seen.assessment.wants_calibration)
+
+    def _keep(self, assessment: Assessment) -> None:
+        """Keeps what was taken from the fleet's profiles, so that it isn't looked for at every look."""
+        profile = assessment.profile
+        if profile is None or not assessment.is_new:
+            return
+        try:
+            self._store.write(profile)
+        except StateError as error:
+            # It holds all the same, and is taken again at the next look.
+            self._say(error.message)
+        else:
+            self._say(f"{profile.unit} takes {profile.origin}")
 
     def _remove_all(self) -> None:
         for name in self._files():
