@@ -18,6 +18,7 @@ from graviton_agent.cli.config import config
 from graviton_agent.cli.detect import detect
 from graviton_agent.cli.enable import disable, enable
 from graviton_agent.cli.plan import plan
+from graviton_agent.cli.profile import profile
 from graviton_agent.cli.revert import revert
 from graviton_agent.cli.service import daemon, gate
 from graviton_agent.cli.settings import settings
@@ -44,6 +45,7 @@ app.command("revert")(revert)
 app.command("verify")(verify)
 app.command("status")(status)
 app.add_typer(config)
+app.add_typer(profile)
 app.command("daemon")(daemon)
 app.command("gate")(gate)
 
