@@ -43,6 +43,9 @@ class FakeUpkeep:
         self.error: AgentError | None = None
         self.marks: dict[str, Mark] = {}
 
+    def publish(self) -> None:
+        """Writes no metrics."""
+
     def look(self, names: frozenset[str] | None = None) -> Overview:
         """Notes for whom it was."""
         self.looks.append(names)

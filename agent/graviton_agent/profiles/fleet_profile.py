@@ -89,6 +89,7 @@ class FleetProfile:
             "gain_interval": profile.gain_interval,
             "reason": profile.reason,
             "calibrated": profile.calibrated.isoformat(),
+            "seconds": profile.seconds,
             "agent": profile.agent,
         }
         return json.dumps(values, indent=1) + "\n"
@@ -138,6 +139,7 @@ def parse_fleet_profile(content: bytes) -> FleetProfile:
             gain=float(values.pop("gain")),
             gain_interval=(float(low), float(high)),
             calibrated=read_time(values.pop("calibrated")),
+            seconds=None if (seconds := values.pop("seconds", None)) is None else float(seconds),
             **{name: read_text(values.pop(name)) for name in ("unit", "reason", "agent")},
         )
     except MALFORMED as error:

@@ -56,6 +56,8 @@ class Profile:
     """Path of the record on the host that calibrated."""
     agent: str = field(default=__version__)
     """The version of graviton-agent that calibrated."""
+    seconds: float | None = None
+    """How long the calibration took; None where nobody has noted it."""
     origin: str | None = None
     """Path of the fleet profile that it was taken from; None if this host has calibrated."""
 
@@ -69,6 +71,8 @@ class Profile:
             raise StateError(f"the profile of {self.unit} has no gain: {self.gain}, {low} to {high}")
         if not self.reason.isprintable() or len(self.reason) > LONGEST_TEXT:
             raise StateError(f"the profile of {self.unit} has no reason that could be shown")
+        if self.seconds is not None and not 0 <= self.seconds < 1e7:
+            raise StateError(f"the profile of {self.unit} took no time that could be: {self.seconds}")
         # Checks each name and value.
         _ = self.variables
 
@@ -106,6 +110,7 @@ def make_profile(
     reason: str,
     calibrated: datetime,
     record: str | None,
+    seconds: float | None = None,
 ) -> Profile:
     """The profile of a calibration on this host."""
     order = [setting.variable for setting in CATALOGUE if setting.variable in environment]
@@ -119,6 +124,7 @@ def make_profile(
         reason=reason[:LONGEST_TEXT],
         calibrated=calibrated.astimezone(UTC).replace(microsecond=0),
         record=record,
+        seconds=seconds,
     )
 
 
@@ -139,6 +145,7 @@ def parse_profile(content: bytes) -> Profile:
             gain_interval=(float(low), float(high)),
             calibrated=read_time(values.pop("calibrated")),
             record=None if (record := values.pop("record")) is None else read_text(record),
+            seconds=None if (seconds := values.pop("seconds", None)) is None else float(seconds),
             origin=None if (origin := values.pop("origin", None)) is None else read_text(origin),
             **{name: read_text(values.pop(name)) for name in ("unit", "reason", "agent")},
         )

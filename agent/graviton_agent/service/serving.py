@@ -123,6 +123,7 @@ class Service:
         overview = self._overview
         try:
             overview = self._upkeep.look(names)
+            self._upkeep.publish()
         finally:
             refused = self._files.arm(steps(overview)) if self._files else None
             if refused:

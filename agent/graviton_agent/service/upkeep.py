@@ -1,13 +1,16 @@
 """Makes the environment files what they must be. This is the daemon's purpose, in one pass over the units."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from graviton_agent import metrics
 from graviton_agent.configuration.compiled import Calibrate, Configuration
-from graviton_agent.errors import StateError
+from graviton_agent.errors import AgentError, StateError
 from graviton_agent.host import Verdict, read_host
 from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE, STATE
+from graviton_agent.metrics import UnitMetrics, unit_metrics
 from graviton_agent.profiles.application import State, unfit
 from graviton_agent.profiles.assessment import Assessment, Circumstances, assess
 from graviton_agent.profiles.facts import observe_host
@@ -18,6 +21,7 @@ from graviton_agent.profiles.survey import managed_units, patterns, template_fil
 from graviton_agent.root import Root
 from graviton_agent.service.configured import RECORD, Configured
 from graviton_agent.service.marks import Mark, Marks
+from graviton_agent.service.textfile import Textfile
 from graviton_agent.units import environment_file
 from graviton_agent.units.bus import Bus
 from graviton_agent.units.environment_file import EnvironmentFile
@@ -26,6 +30,7 @@ from graviton_agent.units.manager import list_units, manager_environment, read_p
 from graviton_agent.units.names import environment_file_name, is_service_name, template_of
 from graviton_agent.units.unit import PROPERTIES, Unit, UnitError, unit_of
 from graviton_agent.units.unit_files import UnitFiles
+from graviton_agent.units.verify import Expectation, Sync, verify
 
 Say = Callable[[str], object]
 """Takes a line for the journal."""
@@ -93,8 +98,9 @@ class Upkeep:
         self._configured = configured or Configured(root.path / STATE.lstrip("/") / RECORD)
         self._configuration: Configuration | None = None
         self._enabled_instances: list[str] = []
-        host = read_host(root)
-        self._not_graviton = None if host.verdict is Verdict.GRAVITON else host.reason
+        self._host = read_host(root)
+        self._not_graviton = None if self._host.verdict is Verdict.GRAVITON else self._host.reason
+        self._textfile = Textfile.of(root)
         self._seen: dict[str, _Seen] = {}
 
     def look(self, names: frozenset[str] | None = None) -> Overview:
@@ -134,6 +140,39 @@ class Upkeep:
             if (view := _view(name, seen, configuration)) is not None
         }
         return Overview(configuration, self._not_graviton, views)
+
+    def publish(self) -> None:
+        """Writes the metrics, where they have changed since. Looks at the units' processes for that."""
+        configuration = self._configuration
+        if configuration is None:
+            return
+        units = [
+            self._unit_metrics(name, seen)
+            for name, seen in sorted(self._seen.items())
+            if configuration.unit(name) is not None
+        ]
+        text = metrics.render(self._host, units, problems=len(configuration.problems))
+        try:
+            self._textfile.write(text)
+        except StateError as error:
+            self._say(error.message)
+
+    def _unit_metrics(self, name: str, seen: _Seen) -> UnitMetrics:
+        application, subject = seen.assessment.application, seen.assessment.subject
+        sync = Sync.NOT_RUNNING
+        if subject is not None:
+            names = (template_of(name), name)
+            expected: dict[str, str] = {}
+            for one in filter(None, names):
+                with contextlib.suppress(StateError):
+                    file = environment_file.read(self._environment, one)
+                    expected |= file.environment if file else {}
+            expectation = Expectation(expected, environment_file.changed(self._environment, name))
+            with contextlib.suppress(AgentError):
+                sync = verify(
+                    seen.unit, expectation, subject.environment, environment_file.NAMES, self._root
+                ).sync
+        return unit_metrics(name, application.state, sync, seen.assessment.profile)
 
     def leave(self) -> None:
         """Sees to it that nothing is left where the agent isn't wanted any more.

@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from graviton_agent.errors import StateError
@@ -26,7 +26,7 @@ from graviton_agent.settings.catalogue import CATALOGUE
 from graviton_agent.state import PRIVATE_FILE, write_atomically
 from graviton_agent.units.check import LARGEST_FILE
 from graviton_agent.units.identity import HOST_FACTS, parse_head, render_head
-from graviton_agent.units.names import environment_file_name, is_service_name
+from graviton_agent.units.names import environment_file_name, is_service_name, template_of
 
 NAMES = frozenset(setting.variable for setting in CATALOGUE)
 """The variables that may be written: a profile may come from elsewhere, and could ask for LD_PRELOAD."""
@@ -162,3 +162,13 @@ def remove(folder: Path, unit: str) -> bool:
         path.unlink()
         return True
     return False
+
+
+def changed(folder: Path, unit: str) -> datetime | None:
+    """When the unit's files changed last: of a file that is gone its folder knows the latest it can be."""
+    files = [folder / environment_file_name(name) for name in (unit, template_of(unit)) if name]
+    for group in (files, [folder]):
+        times = [path.stat().st_mtime for path in group if path.exists()]
+        if times:
+            return datetime.fromtimestamp(max(times), UTC)
+    return None
