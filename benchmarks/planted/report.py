@@ -83,12 +83,12 @@ def _markdown(lines: Sequence[Line], done: Sequence[Line], noise: Sequence[Compo
     yield "# Planted gains on real hardware"
     yield ""
     yield (
-        f"Real worker processes on real torch, through the agent's own `calibrate()` with its default rules. "
-        f"Each process has {THREADS} thread. The network has {' or '.join(map(str, DEPTHS))} equal layers of "
-        f"{WIDTH} by {WIDTH} at batches {' and '.join(map(str, BATCHES))}, some of which the default computes "
-        "twice, so that the true gain is known. `memory` and `bursts` are noisy neighbours that the benchmark starts "
-        "itself. Shares carry the exact 95 % interval of Clopper and Pearson. The times are this machine's "
-        "and say nothing of a Graviton."
+        "Real worker processes on real torch, through the agent's own `calibrate()` with its default rules. "
+        f"Each process has {THREADS} thread. The network has {' or '.join(map(str, DEPTHS))} equal layers "
+        f"of {WIDTH} by {WIDTH} at batches {' and '.join(map(str, BATCHES))}, some of which the default "
+        "computes twice, so that the true gain is known. `memory` and `bursts` are noisy neighbours that the "
+        "benchmark starts itself. Shares carry the exact 95 % interval of Clopper and Pearson. The times are "
+        "this machine's and say nothing of a Graviton."
     )
     yield ""
     yield from (f"- {name}: {value}" for name, value in _about(lines).items())

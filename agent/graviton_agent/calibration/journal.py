@@ -16,7 +16,7 @@ from graviton_agent.calibration.trial import (
     TrialSpec,
 )
 
-HEADROOM = 1.5
+HEADROOM = 1.15
 """A step may take so many times as long as the longest before it, and still ends in time."""
 
 Narrator = Callable[[str], None]
