@@ -61,7 +61,7 @@ def test_a_limit_of_each_process_is_compared_with_what_one_needs() -> None:
     """Two arms of a pair have the unit's limit each, so that it need not hold both."""
     each = {"MemoryMax= of llm.service": NEED.each}
     check_memory(TUTORIAL, with_memory(64 * GIB, NEED.each), each=each)
-    with pytest.raises(ResourceError, match=r"each process .* 1\.0 GiB .* MemoryMax= of llm\.service"):
+    with pytest.raises(ResourceError, match=r"each process .* MemoryMax= of llm\.service"):
         check_memory(TUTORIAL, with_memory(64 * GIB), each={"MemoryMax= of llm.service": NEED.each - 1})
 
 

@@ -9,6 +9,7 @@ from graviton_agent.cli.profile_check import check
 from graviton_agent.cli.profile_package import package
 from graviton_agent.cli.profile_travel import export, import_
 from graviton_agent.errors import ExitCode
+from graviton_agent.terminal import tell
 
 profile = typer.Typer(name="profile", no_args_is_help=True)
 profile.command("export")(export)
@@ -49,9 +50,9 @@ def list_(
     broken = [error.message for error in (*unread.values(), *folders.broken.values())]
     own = list(profiles.values())
     if as_json:
-        typer.echo(json.dumps(list_to_json(own, fleet, broken), indent=2))
+        tell(json.dumps(list_to_json(own, fleet, broken), indent=2))
     else:
-        typer.echo(render_list(own, fleet, broken, datetime.now(UTC)))
+        tell(render_list(own, fleet, broken, datetime.now(UTC)))
 
 
 @profile.command("show")
@@ -66,7 +67,7 @@ def show(
     from graviton_agent.root import Root as Tree
 
     require_root(Tree(root))
-    typer.echo(render_profile(find_profile(Tree(root), name)))
+    tell(render_profile(find_profile(Tree(root), name)))
 
 
 @profile.command("diff")
@@ -87,7 +88,7 @@ def diff(
     tree = Tree(root)
     require_root(tree)
     words = render_difference(find_profile(tree, first), find_profile(tree, second))
-    typer.echo(words)
+    tell(words)
     return ExitCode.OK if words == SAME else ExitCode.FAILED
 
 
@@ -105,4 +106,4 @@ def prune(
 
     tree = Tree(root)
     require_root(tree)
-    typer.echo(render_pruned(prunable(tree) if dry_run else remove(tree), dry_run=dry_run))
+    tell(render_pruned(prunable(tree) if dry_run else remove(tree), dry_run=dry_run))

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from graviton_agent.errors import ExitCode
+from graviton_agent.terminal import tell
 
 LONGEST_WAIT_SECONDS = 600.0
 
@@ -36,5 +37,5 @@ def check(
         lock.only_calibration(wait_seconds=LONGEST_WAIT_SECONDS, tell=narrate),
     ):
         checked = check_profile(scene, unit, Wishes(seed=seed, budget_seconds=seconds), narrate)
-    typer.echo(json.dumps(checked_to_json(checked), indent=2) if as_json else render_checked(checked))
+    tell(json.dumps(checked_to_json(checked), indent=2) if as_json else render_checked(checked))
     return EXIT_CODES[checked.answer]

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from graviton_agent.terminal import tell
+
 
 def package(
     folder: Annotated[
@@ -30,4 +32,4 @@ def package(
     profiles = read_folder(folder)
     made = Package(name, version or version_of(profiles), maintainer, profiles)
     for path in build(made, FORMATS if format_ == "both" else (format_,), output):
-        typer.echo(path)
+        tell(str(path))

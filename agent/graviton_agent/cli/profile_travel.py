@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from graviton_agent.terminal import tell
+
 if TYPE_CHECKING:
     from graviton_agent.root import Root
 
@@ -38,11 +40,11 @@ def export(
     if output is None:
         if len(found) > 1:
             raise UsageError(f"there are {len(found)} of them", hint="name one unit, or: --output DIR")
-        typer.echo(found[0].to_json(), nl=False)
+        tell(found[0].to_json().rstrip("\n"))
         return
     for one in found:
         write_atomically(output / one.name, one.to_json().encode())
-        typer.echo(output / one.name)
+        tell(str(output / one.name))
 
 
 def import_(
@@ -60,7 +62,7 @@ def import_(
     tree = Root(root)
     require_root(tree)
     for path in keep_imported(tree, map(read_file, files)):
-        typer.echo(f"kept as {path}")
+        tell(f"kept as {path}")
     _put_in_place(tree)
 
 
@@ -79,4 +81,4 @@ def _put_in_place(tree: "Root") -> None:
     except BusError:
         # The daemon finds them when it starts.
         return
-    typer.echo(render_done(done, []))
+    tell(render_done(done, []))
