@@ -61,6 +61,10 @@ bench-decisions: $(BIN)/.test ## How often the decision is right, on simulated h
 bench-planted: $(BIN)/.test ## Planted gains on real torch, alone and beside a neighbour (an hour); resumable.
 	$(BIN)/python -m benchmarks.planted $(ARGS)
 
+.PHONY: bench-fleet
+bench-fleet: $(BIN)/.test ## How long `fleet report` takes over 10,000 hosts' files, and how much memory.
+	$(BIN)/python -m benchmarks.fleet_report $(ARGS)
+
 .PHONY: bench-daemon
 bench-daemon: $(BIN)/.test ## What the idle daemon costs and how soon it is ready, beside TuneD (a quarter of an hour, root).
 	$(BIN)/python -m benchmarks.idle_daemon $(ARGS)
