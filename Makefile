@@ -53,6 +53,16 @@ clean: ## Remove what the commands above made.
 schema: $(BIN)/.test ## Write docs/record.schema.json from the record's model.
 	$(BIN)/python -c 'import json; from graviton_agent.record import Record; print(json.dumps(Record.model_json_schema(), indent=1))' > docs/record.schema.json
 
+.cache/ansible/.made: Makefile
+	$(PYTHON) -m venv .cache/ansible
+	.cache/ansible/bin/pip install --quiet 'ansible-core>=2.19,<2.20' 'ansible-lint>=26'
+	@touch $@
+
+.PHONY: test-ansible
+test-ansible: $(BIN)/.test .cache/ansible/.made ## The Ansible role: its lint, and three booted hosts (root; minutes).
+	cd packaging/ansible && PATH="$(CURDIR)/.cache/ansible/bin:$$PATH" ansible-lint
+	$(BIN)/pytest tests/ansible
+
 .PHONY: bench-decisions
 bench-decisions: $(BIN)/.test ## How often the decision is right, on simulated hosts (40 minutes on two cores).
 	$(BIN)/python -m benchmarks.decisions $(ARGS)

@@ -11,7 +11,7 @@ from graviton_agent.report.fleet import HEADER, NUMBERS, cells, headline, named,
 MOST_NAMED = 200
 WIDEST = 120
 """Width of the longest bar in pixels."""
-_WORRIES = {HEADER.index(name) for name in ("stale", "drift", "restart", "none", "unfit")}
+_WORRIES = {HEADER.index(name) for name in ("stale", "drift", "restart", "uncalibrated", "unfit")}
 # No script, no font, no image, and a policy that would refuse them.
 _HEAD = """<!doctype html>
 <html lang="en">
