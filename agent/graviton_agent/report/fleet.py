@@ -12,7 +12,8 @@ from graviton_agent.units.verify import Sync
 MOST_NAMED = 20
 """Hosts that are named for one matter; the rest is counted."""
 HEADER = (
-    "instance", "torch", "unit", "hosts", "applied", "default", "stale", "drift", "restart", "uncalibrated", "unfit",
+    "instance", "torch", "unit", "hosts", "applied", "default", "stale", "drift", "restart",
+    "uncalibrated", "unfit",
     "gain: least", "median", "most",
 )  # fmt: skip
 NUMBERS = frozenset(range(3, len(HEADER)))
