@@ -130,7 +130,8 @@ def _errors(seen: Observation, *, bf16: bool) -> tuple[bool, str]:
     onednn = [one.error for case in seen.cases for one in case.products if one.digest != one.blas_digest]
     words = f"BLAS up to {max(blas, default=0):.1e}, oneDNN up to {max(onednn, default=0):.1e}"
     exact = [error < FP32_ERROR for error in onednn]
-    return all(error < FP32_ERROR for error in blas) and not any(exact) if bf16 else all(exact), words
+    due = not any(exact) if bf16 else all(exact)
+    return due and all(error < FP32_ERROR for error in blas), words
 
 
 def _asked(fewer: Look, more: Look) -> Alive:
