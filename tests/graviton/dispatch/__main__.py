@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from graviton_agent.errors import InterpreterError
 from graviton_agent.settings.catalogue import CATALOGUE
 from graviton_agent.torch_build import TorchBuild
 from tests.graviton.dispatch import looks
@@ -53,7 +54,7 @@ class Cell:
 
 
 def main() -> int:
-    """Looks at the matrix; returns 1 if a claim does not hold, 2 if nothing could be looked at."""
+    """Looks at the matrix; returns 1 if a claim does not hold, 2 if it can't be looked at."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _end)
     try:
@@ -61,8 +62,8 @@ def main() -> int:
         # Leaving it ends its processes at once, and each worker ends with the one that started it.
         with multiprocessing.Pool(arguments.jobs, initializer=_leave_interrupts_to_the_first) as pool:
             made = [claim for part in _parts(pool, arguments) for claim in _told(*part)]
-    except PreparationError as error:
-        print(f"nothing was looked at: {error}", file=sys.stderr)
+    except (PreparationError, InterpreterError) as error:
+        print(f"nothing more can be looked at: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing is left running", file=sys.stderr)
