@@ -59,8 +59,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     try:
         _prepare(arguments)
-        # Leaving it ends its processes at once, and each worker ends with the one that started it.
-        with multiprocessing.Pool(arguments.jobs, initializer=_leave_interrupts_to_the_first) as pool:
+        # Leaving it ends its processes, and they end the emulators that they started.
+        with multiprocessing.Pool(arguments.jobs, initializer=_obey_the_first) as pool:
             made = [claim for part in _parts(pool, arguments) for claim in _told(*part)]
     except (PreparationError, InterpreterError) as error:
         print(f"nothing more can be looked at: {error}", file=sys.stderr)
@@ -157,10 +157,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _leave_interrupts_to_the_first() -> None:
-    """A terminal's Ctrl-C reaches all; the first process ends the others."""
+def _obey_the_first() -> None:
+    """A terminal's Ctrl-C reaches all processes; the first one ends the others, which then end their own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _leave)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit
 
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
