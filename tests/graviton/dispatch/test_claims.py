@@ -17,7 +17,7 @@ from tests.simulator.hosts import host_of
 MIB = 1 << 20
 
 
-def process(threshold: int, *, bf16: bool = False, asked: int = 0, threads: int = 2) -> Look:
+def process(threshold: int, *, bf16: bool = False, asked: int = 0, threads: int = THREADS + 1) -> Look:
     """A process that gives products up to the threshold to BLAS, and the others to oneDNN."""
     cases = tuple(case_of(case, backend_split(WORKLOAD, case, threshold), bf16) for case in WORKLOAD.cases)
     observation = Observation(cases, "control", "control by BLAS", threads, Memory(0, 0, 0))
