@@ -205,6 +205,64 @@ def test_an_interrupted_calibration_leaves_nothing_behind(calibrated: AgentHost)
     agent(calibrated, "enable", LLM, "--python", PATH)
 
 
+# Without the agent
+
+
+def test_while_the_agent_is_stopped_what_is_found_is_kept_and_put_in_place_when_it_starts(
+    calibrated: AgentHost,
+) -> None:
+    calibrated.systemctl("stop", SERVICE)
+    done = calibrated.attempt("graviton-agent", "apply", LLM)
+    assert done.returncode == ExitCode.FAILED
+    assert done.stderr.splitlines()[-1] == "hint: systemctl start graviton-agent"
+    words = "the agent isn't running: it is put in place when that starts"
+    assert words in " ".join(agent(calibrated, "calibrate", LLM, "--seed", "1").split())
+    assert words in " ".join(agent(calibrated, "enable", LLM).split())
+    assert calibrated.run("sh", "-c", f"ls {ENVIRONMENT} 2>/dev/null || true") == ""
+    calibrated.systemctl("start", SERVICE)
+    calibrated.wait_for_file(LLM)
+
+
+def test_a_calibration_that_ends_after_the_agent_puts_nothing_in_place(calibrated: AgentHost) -> None:
+    run = ("systemd-run", "--quiet", "--unit=long.service", "--remain-after-exit", "graviton-agent")
+    calibrated.run(*run, "calibrate", LLM, "--seed", "1")
+    calibrated.systemctl("stop", SERVICE)
+    calibrated.wait("test $(systemctl show --value --property=SubState long.service) = exited")
+    assert calibrated.run("sh", "-c", f"ls {ENVIRONMENT} 2>/dev/null || true") == ""
+    calibrated.systemctl("stop", "long.service")
+    calibrated.systemctl("start", SERVICE)
+    calibrated.wait_for_file(LLM)
+
+
+def test_while_the_agent_is_masked_nothing_is_put_in_place_and_nothing_read(calibrated: AgentHost) -> None:
+    calibrated.systemctl("mask", "--runtime", "--now", SERVICE)
+    agent(calibrated, "calibrate", LLM, "--seed", "1")
+    assert not calibrated.has_file(LLM)
+    assert "50-graviton-agent.conf" not in calibrated.show(LLM, "DropInPaths")
+    calibrated.systemctl("restart", LLM)
+    assert value(calibrated, LLM) is None
+    calibrated.systemctl("unmask", "--runtime", SERVICE)
+    calibrated.systemctl("start", SERVICE)
+    calibrated.wait_for_file(LLM)
+    calibrated.systemctl("restart", LLM)
+    assert value(calibrated, LLM) == "BF16"
+
+
+def test_of_a_masked_agent_that_was_killed_nothing_is_read(calibrated: AgentHost) -> None:
+    calibrated.systemctl("mask", "--runtime", SERVICE)
+    calibrated.systemctl("kill", "--kill-whom=main", "--signal=KILL", SERVICE)
+    calibrated.wait(f"! systemctl is-active --quiet {SERVICE}")
+    calibrated.systemctl("restart", LLM)
+    assert value(calibrated, LLM) is None
+    # Whatever was left behind: a command takes it away.
+    agent(calibrated, "enable", LLM)
+    assert not calibrated.has_file(LLM)
+    calibrated.systemctl("unmask", "--runtime", SERVICE)
+    calibrated.systemctl("reset-failed", SERVICE)
+    calibrated.systemctl("start", SERVICE)
+    calibrated.wait_for_file(LLM)
+
+
 # Templates
 
 
