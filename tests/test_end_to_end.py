@@ -20,11 +20,11 @@ from tests.make_believe import OPTIONS, make_believe
 
 # The command itself, but for its lock: calibrations of this host must not hold up its tests.
 _COMMAND = """
-import functools, os, sys
+import functools, os, pathlib, sys
 from graviton_agent import lock
 from graviton_agent.cli.main import main
-own = os.environ["LOCK"].replace("@", "\\0")
-lock.only_calibration = functools.partial(lock.only_calibration, address=own)
+own = pathlib.Path(os.environ["LOCK"])
+lock.only_calibration = functools.partial(lock.only_calibration, path=own)
 sys.exit(main())
 """
 
@@ -48,7 +48,7 @@ class Host:
                 **self.marked.environment,
                 "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
                 "STATE_DIRECTORY": str(self.state),
-                "LOCK": f"@graviton-agent-test/{self.marked.value}",
+                "LOCK": str(self.state.parent / "locks" / "calibration"),
             },
         )
         self.started.append(process)

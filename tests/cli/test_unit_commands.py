@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,34 @@ def test_revert_takes_back_and_says_how_it_comes_again(command: Command, machine
     assert "    - DNNL_DEFAULT_FPMATH_MODE=BF16\n" in result.out
     assert "it is taken up again by: graviton-agent apply llm.service" in result.out
     assert machine.environment() is None
+
+
+def test_a_template_is_reverted_and_applied_with_all_its_instances(
+    command: Command, machine: Managed
+) -> None:
+    for name in ("embed@1.service", "embed@2.service"):
+        machine.manage(name)
+    machine.calibrated("embed@1.service")
+    command("apply")
+    reverted = command("revert", "embed@.service").out
+    assert [line for line in reverted.splitlines() if "service: " in line and "by:" not in line] == [
+        f"  embed@1.service: reverted on {datetime.now(UTC).date()}",
+        f"  embed@2.service: reverted on {datetime.now(UTC).date()}",
+    ]
+    assert machine.environment("embed@1.service") is None
+    assert command("apply", "embed@.service").code == ExitCode.OK
+    assert machine.variables("embed@2.service") == machine.variables("embed@1.service") != []
+
+
+def test_of_a_template_without_instances_it_says_so(command: Command, machine: Managed) -> None:
+    machine.host.tree.write("etc/graviton-agent/conf.d/20-e.toml", '[units."embed@.service"]\n')
+    for name in ("revert", "apply"):
+        assert command(name, "embed@.service").out == "  No instance of embed@.service is known yet.\n"
+
+
+def test_a_template_that_is_not_managed_can_not_be_reverted(command: Command, machine: Managed) -> None:
+    assert machine.environment() is None
+    failed(command("revert", "web@.service"), ExitCode.USAGE, r"web@\.service is not managed")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "llm.service"]])
@@ -288,6 +317,7 @@ def measured(machine: Managed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
 
     def measure(_scene: object, unit: str, wishes: object, narrate: Any) -> Calibrated:
         narrate(f"{unit}: measuring with {wishes}")
+        began = datetime.now(UTC)
         result = results.get(unit, {})
         if isinstance(result, AgentError):
             raise result
@@ -296,7 +326,7 @@ def measured(machine: Managed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
         profile = machine.calibrated(unit, **result)
         machine.store.remove(unit)
         meanwhile()
-        return Calibrated(changed(), profile)
+        return Calibrated(changed(), profile, began)
 
     monkeypatch.setattr(calibrate_module, "calibrate_unit", measure)
     return results

@@ -101,8 +101,9 @@ def calibrate(
     import random
     import sys
 
+    from graviton_agent.calibration.memory import check_memory
     from graviton_agent.calibration.probe import probe
-    from graviton_agent.calibration.session import Request, check_memory, run_session
+    from graviton_agent.calibration.session import Request, run_session
     from graviton_agent.cli.calibrate_units import calibrate_units
     from graviton_agent.cli.progress import progress
     from graviton_agent.control.calibration import Wishes
@@ -149,7 +150,7 @@ def calibrate(
         seed=seed,
     )
     host = read_host(Root())
-    check_memory(request, host)
+    check_memory(request.workload, host, asked=limit)
     with (
         progress(request.rules.budget_seconds) as narrate,
         only_calibration(wait_seconds=LONGEST_WAIT_SECONDS, tell=narrate),

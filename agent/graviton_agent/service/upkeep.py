@@ -13,6 +13,7 @@ from graviton_agent.patience import Patience
 from graviton_agent.profiles.application import State, unfit
 from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, silent
 from graviton_agent.profiles.facts import observe_host
+from graviton_agent.profiles.reverts import RevertStore
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.profiles.survey import managed_units, patterns, template_files
 from graviton_agent.root import Root
@@ -143,6 +144,7 @@ class Upkeep:
                     manager=manager,
                     profiles=profiles,
                     broken=broken,
+                    reverts=RevertStore(self._store.state).read(),
                     root=self._root,
                 )
                 if names is None:

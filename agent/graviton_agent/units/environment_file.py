@@ -22,7 +22,7 @@ from pathlib import Path
 from graviton_agent.errors import StateError
 from graviton_agent.regular_file import read_regular
 from graviton_agent.settings.catalogue import CATALOGUE
-from graviton_agent.state import write_atomically
+from graviton_agent.state import PRIVATE_FILE, remove_file, write_atomically
 from graviton_agent.units.check import LARGEST_FILE
 from graviton_agent.units.identity import HOST_FACTS, parse_head, render_head
 from graviton_agent.units.names import environment_file_name, is_service_name
@@ -144,18 +144,11 @@ def write(folder: Path, file: EnvironmentFile) -> bool:
         raise StateError(f"the environment of {file.unit} depends on too many files")
     if not path.is_symlink() and read_regular(str(path), LARGEST_FILE) == content:
         return False
-    # The folder is there as long as the agent is.
-    write_atomically(path, content, make_folder=False)
+    # The folder is there as long as the agent is. PID 1 alone reads the file, as root.
+    write_atomically(path, content, mode=PRIVATE_FILE, make_folder=False)
     return True
 
 
 def remove(folder: Path, unit: str) -> bool:
     """Removes the unit's file. Returns whether there was one. Raises StateError."""
-    path = folder / environment_file_name(unit)
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise StateError(f"can't remove {path}: {error.strerror}") from error
-    return True
+    return remove_file(folder / environment_file_name(unit))
