@@ -1,6 +1,7 @@
 """One unit whose files never answer costs no other its turn."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -86,3 +87,13 @@ def test_what_a_task_raises_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError):
         Patience().each({"a": fail, "b": lambda: None})
+
+
+def test_what_is_only_slow_because_the_host_is_busy_is_not_given_up() -> None:
+    def work() -> int:
+        until = time.thread_time() + 0.1
+        while time.thread_time() < until:
+            pass
+        return 1
+
+    assert Patience(seconds=0.05).each({"a": work, "b": lambda: 2}) == {"a": 1, "b": 2}

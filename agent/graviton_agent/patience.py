@@ -4,6 +4,9 @@ A dead network file system keeps whoever asks for a file of it waiting, in the k
 asks for the files of one unit is therefore a task of its own. As long as all goes well they run one after the
 other in one thread; as soon as one takes too long, each of the others gets a thread of its own. So a pass
 over any number of units takes no longer than twice what one of them may take.
+
+A host that is busy is no dead disk: as long as one of the threads is ready to run, it is for a CPU that they
+wait, or for each other, and nothing is given up.
 """
 
 import threading
@@ -12,10 +15,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from graviton_agent.root import Root
+
 T = TypeVar("T")
 
 SECONDS = 1.5
 """A unit's files that have not answered by then are given up; a cold disk takes a tenth of it."""
+BUSY_TIMES = 4
+"""So many times as long is waited on a host that is too busy to run the threads."""
 MOST_THREADS = 256
 """Side by side; a host where more units hang has no thread left for the rest of them."""
 
@@ -44,11 +51,11 @@ class Patience:
             if due:
                 self._start(batch)
             while batch.waiting or batch.running:
-                began = min(batch.running.values(), default=time.monotonic())
-                self._lock.wait(max(0.0, began + self._seconds - time.monotonic()))
-                overdue = [
-                    name for name, since in batch.running.items() if time.monotonic() - since >= self._seconds
-                ]
+                first = min(batch.running.values(), default=time.monotonic())
+                self._lock.wait(max(self._seconds / 10, first + self._seconds - time.monotonic()))
+                allowed = self._seconds * (BUSY_TIMES if batch.is_ready_to_run() else 1)
+                now = time.monotonic()
+                overdue = [name for name, since in batch.running.items() if now - since >= allowed]
                 for name in overdue:
                     self._hanging.add(name)
                     del batch.running[name]
@@ -69,10 +76,12 @@ class Patience:
         """Starts a thread with the first task that waits; the lock is held."""
         name, task = batch.waiting.popleft()
         batch.running[name] = time.monotonic()
+        batch.started += 1
         threading.Thread(target=self._run, args=(batch, name, task), name=name, daemon=True).start()
 
     def _run(self, batch: "_Batch", name: str, task: Callable[[], Any]) -> None:
         """Runs this task and then others that wait, unless it was given up meanwhile."""
+        batch.threads.append(threading.get_native_id())
         while True:
             result, error = _outcome(task)
             with self._lock:
@@ -99,8 +108,22 @@ class _Batch:
         self.waiting = waiting
         self.running: dict[str, float] = {}
         """Since when, in seconds of the monotonic clock."""
+        self.started = 0
+        """How many threads were asked for."""
+        self.threads: list[int] = []
+        """By the kernel's numbers, those that have begun."""
         self.results: dict[str, Any] = {}
         self.error: BaseException | None = None
+
+    def is_ready_to_run(self) -> bool:
+        """Whether a thread would go on if it had a CPU; one that hangs on a disk sleeps in the kernel."""
+        return len(self.threads) < self.started or any(map(_is_ready_to_run, self.threads))
+
+
+def _is_ready_to_run(thread: int) -> bool:
+    """Whether a thread of this process runs or waits for a CPU [proc_pid_stat(5), state R]."""
+    _, _, rest = (Root().read_text(f"proc/self/task/{thread}/stat") or "").rpartition(")")
+    return rest.split()[:1] == ["R"]
 
 
 def _outcome(task: Callable[[], Any]) -> tuple[Any, BaseException | None]:
