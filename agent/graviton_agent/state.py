@@ -57,7 +57,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, make_fold
         _sync_directory(path.parent)
     except OSError as error:
         raise StateError(
-            f"can't write {path}: {error.strerror}", hint="check the free space and the owner of its folder"
+            f"can't write {path}: {_why(error)}", hint="check the free space and the owner of its folder"
         ) from error
 
 
@@ -104,9 +104,7 @@ def private_folder(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        # What is above it is there, and is a file.
-        why = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
-        raise StateError(f"can't make {path}: {why}", hint="check the folders above it") from error
+        raise StateError(f"can't make {path}: {_why(error)}", hint="check the folders above it") from error
 
 
 def refuse_foreign(path: Path) -> None:
@@ -129,6 +127,11 @@ def refuse_foreign(path: Path) -> None:
             f"{path} belongs to user {found.st_uid}, and not to user {os.geteuid()}, who runs this",
             hint=f"see what is in it, then remove it, or: chown --recursive {os.geteuid()} {path}",
         )
+
+
+def _why(error: OSError) -> str | None:
+    """What the system says; of a folder that can't be made since a file is in its place, what that means."""
+    return os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
 
 
 def _sync_directory(path: Path) -> None:

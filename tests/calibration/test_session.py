@@ -39,7 +39,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def _a_quiet_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """What else runs on this host decides nothing here."""
-    monkeypatch.setattr(CpuTime, "read", lambda _root: None)
+    monkeypatch.setattr(CpuTime, "read", lambda _root, _cpus: None)
 
 
 def quiet(_words: str) -> None:

@@ -1,7 +1,9 @@
 """The commands about units, as their user meets them: what they print, and their exit codes."""
 
+import errno
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -349,6 +351,78 @@ def test_a_dry_run_leaves_neither(command: Command, machine: Managed, measured: 
     )
     assert machine.store.read("llm.service") is None
     assert machine.environment() is None
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on nothing can be written."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+
+
+def test_what_was_measured_is_told_though_a_full_disk_keeps_no_profile(
+    command: Command, machine: Managed, measured: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.calibrated(environment={"OMP_NUM_THREADS": "2"})
+    command("apply")
+    before = machine.store.read("llm.service")
+    assert before is not None
+
+    def meanwhile() -> None:
+        machine.store.write(before)
+        full_disk(monkeypatch)
+
+    measured["llm.service"] = {"meanwhile": meanwhile}
+    result = command("calibrate", "llm.service")
+    assert result.code == ExitCode.FAILED
+    assert "Change: 2.00x" in result.out
+    path = machine.store.path("llm.service")
+    assert result.complaint[0] == f"graviton-agent: can't write {path}: No space left on device"
+    assert machine.store.read("llm.service") == before
+    assert machine.variables() == ["OMP_NUM_THREADS=2"]
+    assert [found.name for found in path.parent.iterdir()] == ["llm.service.json"]
+
+
+@pytest.mark.parametrize("arguments", [["apply"], ["revert", "llm.service"], ["enable", "llm.service"]])
+def test_a_full_disk_is_one_line_and_leaves_what_was(
+    command: Command, machine: Managed, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    machine.calibrated(environment={"OMP_NUM_THREADS": "2"})
+    command("apply")
+    before = machine.environment()
+    machine.calibrated(environment={"OMP_NUM_THREADS": "4"})
+    files = sorted(machine.host.tree.root.rglob("*"))
+    full_disk(monkeypatch)
+    if arguments[0] == "enable":
+        arguments = [*arguments, "--root", str(machine.host.tree.root)]
+    failed(command(*arguments), ExitCode.FAILED, "can't write .*: No space left on device")
+    assert machine.environment() == before
+    assert sorted(set(machine.host.tree.root.rglob("*")) - set(files)) in (
+        [],
+        [machine.host.tree.root / "var/lib/graviton-agent/reverted"],
+    )
+
+
+def test_what_torch_calls_its_version_can_not_speak_to_the_terminal(
+    command: Command, machine: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert machine.environment() is None
+    record = changed()
+    hostile = record.model_copy(update={"torch": replace(record.torch, version="2.9\x1b]0;owned\x07\u202e")})
+
+    def measure(_scene: object, unit: str, _wishes: object, narrate: Any) -> Calibrated:
+        narrate("torch \x1b[31mis red")
+        return Calibrated(hostile, machine.calibrated(unit), datetime.now(UTC))
+
+    monkeypatch.setattr(calibrate_module, "calibrate_unit", measure)
+    result = command("calibrate", "llm.service")
+    assert "torch 2.9\\u001b]0;owned\\u0007\\u202e" in result.out
+    assert "torch \\u001b[31mis red" in result.err
+    result = command("calibrate", "llm.service", "--json")
+    assert json.loads(result.out)["torch"]["version"] == "2.9\x1b]0;owned\x07\u202e"
+    assert result.out.replace("\n", "").isprintable()
 
 
 def test_where_the_default_wins_the_former_environment_goes(

@@ -6,6 +6,7 @@ import typer
 
 from graviton_agent.cli.units import open_scene
 from graviton_agent.errors import ExitCode
+from graviton_agent.terminal import tell
 
 
 def apply(
@@ -36,5 +37,5 @@ def apply(
         raise AgentError(
             f"{names}: {missing[0].application.reason}", hint=f"graviton-agent calibrate {names}"
         )
-    typer.echo(render_done(outlooks, named))
+    tell(render_done(outlooks, named))
     return exit_code(outlooks)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from graviton_agent.cli.units import open_scene
+from graviton_agent.terminal import tell
 
 
 def revert(
@@ -28,4 +29,4 @@ def revert(
     with open_scene() as scene:
         named = scene.require_group(units or [])
         outlooks = take_back(scene, named)
-    typer.echo(render_done(outlooks, named))
+    tell(render_done(outlooks, named))

@@ -6,7 +6,6 @@ files can do without. asyncio alone takes as long as half of the rest.
 
 import contextlib
 import os
-import sys
 import threading
 from typing import Any
 
@@ -17,18 +16,12 @@ from graviton_agent.service.signals import EarlySignals, Ended
 from graviton_agent.service.status import Doing, status
 from graviton_agent.service.upkeep import Overview, Upkeep
 from graviton_agent.service.worker import Worker
+from graviton_agent.terminal import say
 
 START_SECONDS = 5.0
 """After that the agent counts as started, whatever keeps it waiting, PID 1 or a disk: units
 then start on what is there."""
 LATE = f"the units could not be looked at within {START_SECONDS:g} s"
-
-
-def say(line: str) -> None:
-    """Writes a line to the journal, if anybody reads it: its service may be restarting."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
 
 
 def main(signals: EarlySignals) -> int:

@@ -6,7 +6,6 @@ when its share of the host's gate time is over.
 
 import contextlib
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
@@ -19,6 +18,7 @@ from graviton_agent.service.gate_time import GateTime, NoTimeLeftError
 from graviton_agent.service.marks import Mark, Marks
 from graviton_agent.service.notify import Notifier
 from graviton_agent.service.upkeep import Upkeep, View
+from graviton_agent.terminal import say
 from graviton_agent.units.names import require_service_name
 from graviton_agent.units.placing import agent_is_up
 
@@ -48,7 +48,7 @@ def main(unit: str) -> int:
     except AgentError as error:
         told = error.message
     if told:
-        sys.stderr.write(f"{unit} starts on default values: {told}\n")
+        say(f"{unit} starts on default values: {told}")
     return 0
 
 
@@ -57,7 +57,7 @@ def open_gate(unit: str, root: Root, calibrate: Calibration, *, upkeep: Upkeep |
 
     Raises AgentError.
     """
-    upkeep = upkeep or Upkeep(root, say=lambda line: sys.stderr.write(f"{line}\n"), is_up=agent_is_up)
+    upkeep = upkeep or Upkeep(root, say=say, is_up=agent_is_up)
     overview = upkeep.look()
     if not overview.is_up:
         return NOT_UP
