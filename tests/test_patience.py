@@ -18,6 +18,12 @@ def released() -> Iterator[threading.Event]:
     event.set()
 
 
+@pytest.fixture(autouse=True)
+def any_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is that these tests run on."""
+    monkeypatch.setattr(patience, "BUSY_TIMES", 1000)
+
+
 def test_each_tasks_result_is_known_by_its_name() -> None:
     assert Patience().each({"a": lambda: 1, "b": lambda: 2}) == {"a": 1, "b": 2}
 
@@ -97,3 +103,15 @@ def test_what_is_only_slow_because_the_host_is_busy_is_not_given_up() -> None:
         return 1
 
     assert Patience(seconds=0.05).each({"a": work, "b": lambda: 2}) == {"a": 1, "b": 2}
+
+
+def test_what_goes_round_for_ever_is_given_up_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "BUSY_TIMES", 2)
+    ended = threading.Event()
+
+    def spin() -> None:
+        while not ended.is_set():
+            pass
+
+    assert Patience(seconds=0.05).each({"spins": spin}) == {}
+    ended.set()
