@@ -216,6 +216,18 @@ def test_verify_shows_each_variable_expected_and_actual(command: Command, machin
     )
 
 
+def test_what_somebody_else_decides_is_drift(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    command("apply")
+    machine.start(**{**BOTH, "DNNL_DEFAULT_FPMATH_MODE": "STRICT"})
+    unit = machine.bus.units["llm.service"]
+    machine.bus.add({**unit, "Environment": ("as", ["DNNL_DEFAULT_FPMATH_MODE=STRICT"])})
+    for name in ("verify", "status"):
+        result = command(name)
+        assert result.code == ExitCode.DRIFT
+        assert "overridden" in result.out
+
+
 def test_verify_as_json(command: Command, machine: Managed) -> None:
     machine.calibrated()
     command("apply")
