@@ -24,7 +24,10 @@ from graviton_agent.profiles.reverts import Reverts
 from graviton_agent.profiles.subject import Subject, make_subject
 from graviton_agent.root import Root
 from graviton_agent.units.names import template_of
-from graviton_agent.units.unit import Unit
+from graviton_agent.units.unit import Unit, UnitError
+
+SILENT = "its files don't answer"
+SILENT_HINT = "a file system that they are on may be dead: the unit is looked at again as soon as they answer"
 
 OPEN = {State.UNCALIBRATED, State.STALE, State.INCONCLUSIVE}
 """Where this host has no answer of its own, so that the fleet's counts."""
@@ -108,6 +111,11 @@ def assess(unit: Unit, given: Circumstances) -> Assessment:
 def _decide(subject: Subject, profile: Profile, given: Circumstances) -> Application:
     present = observe_present(subject, given.host, profile.fingerprint, given.root)
     return decide(present, profile, is_exception=given.reverts.is_exception(subject.name))
+
+
+def silent(unit: str) -> Assessment:
+    """What a unit gets whose files nobody could look at: nothing, for nobody knows what they have become."""
+    return Assessment(unfit(unit, UnitError(SILENT, hint=SILENT_HINT)))
 
 
 def _uncalibrated(unit: str, given: Circumstances, adoptions: Sequence[Adoption]) -> Application:
