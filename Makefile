@@ -61,6 +61,15 @@ package-tools: ## Install what builds and checks packages, on Debian as root.
 packages: $(BIN)/.packages ## Build deb and rpm for both architectures into dist/.
 	@PYTHONPATH=packaging $(BIN)/python -m graviton_packages build $(ARGS)
 
+.PHONY: repository
+repository: $(BIN)/.packages ## Make signed apt and dnf repositories of them: make repository KEY=0123456789ABCDEF
+	@test -n "$(KEY)" || { echo "name the GPG key that signs, by its id: make repository KEY=..." >&2; exit 2; }
+	@PYTHONPATH=packaging $(BIN)/python -m graviton_packages repository --key "$(KEY)" $(ARGS)
+
+.PHONY: test-packages
+test-packages: $(BIN)/.test packages ## Life of the packages in booted containers, lintian, repositories (root, half an hour).
+	$(BIN)/pytest -m packages tests/packaging
+
 .PHONY: lock-libraries
 lock-libraries: $(BIN)/.packages ## Write locks/libraries.txt, what packages carry, from the other lock.
 	$(BIN)/uv pip compile --quiet --system-certs --generate-hashes --no-annotate --no-header \

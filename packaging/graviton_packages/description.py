@@ -42,12 +42,12 @@ The package carries no PyTorch: the one that serves is the one that is
 measured. On a host that is no Graviton it does nothing."""
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "deb": {"description": f"{SUMMARY}\n{DESCRIPTION}", "deb": {"compression": "xz"}},
+    "deb": {"description": f"{SUMMARY}\n{DESCRIPTION}", "deb": {"compression": "zstd"}},
     "rpm": {
         "description": DESCRIPTION,
         "rpm": {
             "buildhost": "localhost",
-            "compression": "xz",
+            "compression": "zstd",
             "group": "System Environment/Daemons",
             "summary": SUMMARY[0].upper() + SUMMARY[1:],
         },

@@ -50,7 +50,7 @@ def rootfs(release: Release, more: str | None = None) -> Path:
 
     Args:
         release: which Debian.
-        more: a package besides those that every test needs.
+        more: packages besides those that every test needs, with commas between them.
     """
     digest = hashlib.sha256(json.dumps(MMDEBSTRAP).encode()).hexdigest()[:12]
     name = release.name if more is None else f"{release.name}+{more}"
