@@ -1,7 +1,8 @@
 """Containers that look like a Graviton3 host, into which the built packages are installed as they are.
 
 What stands in for something: the texts of CPUs and firmware; the machine's name that uname tells, by a
-diversion of one file, which dpkg keeps up over upgrades; an interpreter's torch; and the profile.
+diversion of one file, which dpkg keeps up over upgrades; an interpreter's torch; the profile; and a package
+named python3, whose parts the containers have.
 """
 
 from collections.abc import Iterator
@@ -84,13 +85,16 @@ class PackagedHost(AgentHost):
 
 
 @contextmanager
-def boot_packaged(release: Release, more: str = "python3", *, on_arm: bool = True) -> Iterator[PackagedHost]:
+def boot_packaged(
+    release: Release, more: str | None = None, *, on_arm: bool = True, has_python: bool = True
+) -> Iterator[PackagedHost]:
     """Boots such a host, without the agent.
 
     Args:
         release: which Debian.
-        more: packages that it has.
+        more: packages that it has besides.
         on_arm: whether uname tells the agent so, which needs dpkg.
+        has_python: whether dpkg knows of a Python that the agent can use.
     """
     files = {
         **graviton_files(release),
@@ -101,9 +105,26 @@ def boot_packaged(release: Release, more: str = "python3", *, on_arm: bool = Tru
         host.systemctl("enable", "--now", "hardware.service")
         host.run("mkdir", "-p", str(Path(PYTHON).parent))
         host.run("ln", "-s", "/usr/bin/python3", PYTHON)
+        if has_python:
+            provide_python(host)
         if on_arm:
             host.run(
                 "dpkg-divert", "--quiet", "--add", "--no-rename", "--divert", f"{DIVERTED}.distrib", DIVERTED
             )
             host.write(DIVERTED, ON_ARM)
         yield host
+
+
+def provide_python(host: PackagedHost) -> None:
+    """Installs a package named as the one that brings in all the parts of Python, which are there already."""
+    minor = host.release.python
+    control = f"""Package: python{minor}
+Version: {minor}.0
+Architecture: all
+Maintainer: tests <tests@graviton-agent.invalid>
+Provides: python3 (= {minor}.0)
+Description: stands for all of Python {minor}
+"""
+    host.write("/tmp/python/DEBIAN/control", control)
+    host.run("dpkg-deb", "--build", "-Znone", "/tmp/python", "/tmp/python.deb")
+    host.run(*INSTALL, "/tmp/python.deb")

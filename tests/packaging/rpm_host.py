@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.packaging.host import PackagedHost
 
-RPM_HOST = "python3,rpm,dnf"
+RPM_HOST = "rpm,dnf"
 """Debian packages that such a host has."""
 
 PROVIDED = ("python3", "/usr/bin/python3", "/usr/bin/python3.11", "dbus", "/bin/sh")

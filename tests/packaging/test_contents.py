@@ -100,7 +100,9 @@ def test_man_reads_its_pages(unpacked: Path) -> None:
     ]  # fmt: skip
     for page in pages:
         text = subprocess.run(("zcat", str(page)), capture_output=True, check=True).stdout
-        done = subprocess.run(("nroff", "-man", "-ww", "-z"), input=text, capture_output=True, check=True)
+        done = subprocess.run(
+            ("groff", "-man", "-Tutf8", "-ww", "-z"), input=text, capture_output=True, check=True
+        )
         assert done.stderr == b""
 
 

@@ -141,7 +141,7 @@ def test_another_architecture_is_refused(host: PackagedHost, packages: dict[str,
 
 @pytest.mark.usefixtures("bootable")
 def test_without_a_python_of_its_own_it_is_refused(deb: Path) -> None:
-    with boot_packaged(BOOKWORM, more="python3-minimal", on_arm=False) as host:
+    with boot_packaged(BOOKWORM, on_arm=False, has_python=False) as host:
         refused = host.attempt(*INSTALL, *host.bring(deb))
         assert refused.returncode != 0
         assert "graviton-agent depends on python3.14 | python3.13 | python3.12 | python3.11" in refused.stderr

@@ -55,6 +55,9 @@ def rootfs(release: Release, more: str | None = None) -> Path:
     digest = hashlib.sha256(json.dumps(MMDEBSTRAP).encode()).hexdigest()[:12]
     name = release.name if more is None else f"{release.name}+{more}"
     finished = CACHE / f"{name}@{digest}"
+    if finished.is_dir():
+        # Who only boots it doesn't wait until another one is made.
+        return finished
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
