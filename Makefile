@@ -34,6 +34,10 @@ test: $(BIN)/.test ## Lint, types and the whole default test suite.
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+.PHONY: test-dispatch
+test-dispatch: $(BIN)/.test ## Which settings are alive: real aarch64 torch on emulated cores (half an hour).
+	@$(BIN)/python -m tests.graviton.dispatch $(ARGS)
+
 .PHONY: check
 check: $(BIN)/.test ## Lint and types only: seconds.
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from graviton_agent.configuration.load import compile_configuration
 from graviton_agent.installed import CHECK, ENVIRONMENT, GATE, QUIET, SERVICE
@@ -18,7 +19,7 @@ from graviton_agent.units.assignments import parse_environment_block
 from graviton_packages.layout import LIBRARY, LINKS, systemd_pieces
 from tests.host.machines import V1, cpuinfo
 from tests.systemd.container import RebootableContainer, boot_as
-from tests.systemd.rootfs import Release
+from tests.systemd.rootfs import BOOKWORM, Release
 from tests.systemd.stand_in_calibration import NAME, PYTHON, TORCH, WANTED, leave_profile
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -37,7 +38,9 @@ os.uname = lambda: os.uname_result((*uname[:4], "aarch64"))
 if sys.argv[1] == "calibrate" and os.path.exists("{WANTED}"):
     runpy.run_path("{STAND_IN}", run_name="__main__")
 if sys.argv[1:3] == ["config", "compile"] and os.path.exists("{COMPILED}"):
-    sys.exit(not shutil.copy("{COMPILED}", sys.argv[sys.argv.index("--output") + 1]))
+    output = sys.argv[sys.argv.index("--output") + 1]
+    os.replace(shutil.copy("{COMPILED}", output + ".new"), output)
+    sys.exit()
 from graviton_agent.cli.entry import main
 sys.exit(main())
 """
@@ -102,7 +105,9 @@ class AgentHost(RebootableContainer):
 
     def wait_for_status(self, words: str) -> None:
         """Waits until the agent says this of itself."""
-        self.wait(f"systemctl show --property=StatusText {SERVICE} | grep --quiet --fixed-strings '{words}'")
+        self.wait(
+            f"systemctl show --property=StatusText {SERVICE} | grep --quiet --fixed-strings {quote(words)}"
+        )
 
     def install_torch(self, version: str) -> None:
         """Does what `pip install --upgrade` does to the files that tell one torch from another."""
@@ -123,13 +128,16 @@ def torch_files(version: str) -> dict[str, str]:
 def graviton_files(release: Release) -> dict[str, str]:
     """What makes a container look like a c7g.xlarge, also to the agent's own units."""
     units = (SERVICE, GATE, QUIET, CHECK)
-    drop_ins = {"10-cpus.conf": SEES_CPUS} | ({"10-boot.conf": SEES_BOOT} if release.systemd == 252 else {})
+    files = {f"{unit}.d/10-cpus.conf": SEES_CPUS for unit in units}
+    if release.systemd == BOOKWORM.systemd:
+        # The check's protections uncover nothing.
+        files |= {f"{unit}.d/10-boot.conf": SEES_BOOT for unit in units if unit != CHECK}
     return {
         "/opt/hardware/cpuinfo": cpuinfo(V1, V1, V1, V1),
         "/opt/hardware/sys_vendor": "Amazon EC2\n",
         "/opt/hardware/product_name": "c7g.xlarge\n",
         "/etc/systemd/system/hardware.service": HARDWARE,
-        **{f"/etc/systemd/system/{unit}.d/{name}": text for unit in units for name, text in drop_ins.items()},
+        **{f"/etc/systemd/system/{name}": text for name, text in files.items()},
     }
 
 
