@@ -68,6 +68,10 @@ class PackagedHost(AgentHost):
         """Whether a unit is "active", "inactive" and so on."""
         return self.show(unit, "ActiveState")
 
+    def wait_until_active(self, unit: str) -> None:
+        """Waits until a unit is up: on a busy machine its first start may run out of time."""
+        self.wait(f"systemctl is-active --quiet {unit}")
+
     def is_enabled(self, unit: str) -> str:
         """What systemctl says: "enabled", "disabled", or nothing if there is no such unit."""
         return self.attempt("systemctl", "is-enabled", unit).stdout.strip()

@@ -40,7 +40,7 @@ def former_deb(former_packages: dict[str, Path]) -> Path:
 
 def test_installed_it_runs_and_is_enabled(host: PackagedHost, deb: Path) -> None:
     host.install(deb)
-    assert host.state_of(SERVICE) == "active"
+    host.wait_until_active(SERVICE)
     assert host.is_enabled(SERVICE) == "enabled"
     assert "graviton-agent 0." in host.run("graviton-agent", "--version")
     assert "Graviton3" in host.run("graviton-agent", "detect")
@@ -58,7 +58,7 @@ def test_an_upgrade_restarts_the_agent_and_no_unit(host: PackagedHost, deb: Path
     agent, unit = host.show(SERVICE, "InvocationID"), host.show(UNIT, "InvocationID")
     profile = host.path(PROFILE).read_bytes()
     host.install(deb)
-    assert host.state_of(SERVICE) == "active"
+    host.wait_until_active(SERVICE)
     assert host.show(SERVICE, "InvocationID") != agent
     assert host.show(UNIT, "InvocationID") == unit
     assert host.path(PROFILE).read_bytes() == profile
@@ -70,7 +70,7 @@ def test_a_former_version_can_be_put_back(host: PackagedHost, deb: Path, former_
     host.manage_with_profile()
     host.install(former_deb)
     assert host.run("dpkg-query", "--show", "--showformat=${Version}", "graviton-agent") == "0.0.9-1"
-    assert host.state_of(SERVICE) == "active"
+    host.wait_until_active(SERVICE)
     assert host.restarted(UNIT) == "64"
 
 
@@ -119,7 +119,7 @@ def test_it_can_be_installed_again_after_a_purge(host: PackagedHost, deb: Path) 
     host.install(deb)
     host.run("dpkg", "--purge", "graviton-agent")
     host.install(deb)
-    assert host.state_of(SERVICE) == "active"
+    host.wait_until_active(SERVICE)
     assert host.is_enabled(SERVICE) == "enabled"
 
 
@@ -164,7 +164,7 @@ def test_installed_into_an_image_it_is_active_at_first_boot(host: PackagedHost, 
     assert host.state_of(SERVICE) == "inactive"
     assert host.run_without_systemd("graviton-agent", "enable", UNIT).returncode == 0
     host.reboot()
-    assert host.state_of(SERVICE) == "active"
+    host.wait_until_active(SERVICE)
     assert DROP_IN in host.show(UNIT, "DropInPaths")
 
 
@@ -176,4 +176,4 @@ def test_what_a_killed_dpkg_left_can_be_installed(host: PackagedHost, deb: Path)
     assert "graviton-agent" in host.run("dpkg", "--audit")
     host.install(deb)
     assert host.run("dpkg", "--audit") == ""
-    assert host.state_of(SERVICE) == "active"
+    host.wait_until_active(SERVICE)

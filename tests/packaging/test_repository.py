@@ -83,7 +83,7 @@ def red_hat(repository: Path, bootable: None) -> Iterator[PackagedHost]:  # noqa
 def test_apt_installs_from_it(debian: PackagedHost) -> None:
     debian.run("apt-get", "update", "--error-on=any")
     debian.run("apt-get", "install", "--yes", "graviton-agent")
-    assert debian.state_of(SERVICE) == "active"
+    debian.wait_until_active(SERVICE)
 
 
 def test_apt_refuses_an_index_that_was_changed(debian: PackagedHost) -> None:
@@ -117,7 +117,7 @@ def test_dnf_installs_from_it(red_hat: PackagedHost) -> None:
     red_hat.run("dnf", "--assumeyes", "install", "graviton-agent")
     assert red_hat.run("rpm", "--query", "graviton-agent").startswith("graviton-agent-")
     red_hat.systemctl("start", SERVICE)
-    assert red_hat.state_of(SERVICE) == "active"
+    red_hat.wait_until_active(SERVICE)
 
 
 def test_dnf_refuses_an_index_that_was_changed(red_hat: PackagedHost) -> None:

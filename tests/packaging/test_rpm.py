@@ -51,7 +51,7 @@ def test_installed_it_is_neither_enabled_nor_started(host: PackagedHost, rpm: Pa
     assert host.state_of(SERVICE) == "inactive"
     assert "graviton-agent 0." in host.run("graviton-agent", "--version")
     host.systemctl("enable", "--now", SERVICE)
-    assert host.state_of(SERVICE) == "active"
+    host.wait_until_active(SERVICE)
 
 
 def test_a_preset_of_the_distribution_enables_it(host: PackagedHost, rpm: Path) -> None:
@@ -66,7 +66,7 @@ def test_an_upgrade_restarts_the_agent_and_no_unit(host: PackagedHost, rpm: Path
     host.systemctl("start", UNIT)
     agent, unit = host.show(SERVICE, "InvocationID"), host.show(UNIT, "InvocationID")
     _install(host, rpm)
-    assert host.state_of(SERVICE) == "active", "a managed unit had started it"
+    host.wait_until_active(SERVICE)
     assert host.show(SERVICE, "InvocationID") != agent
     assert host.show(UNIT, "InvocationID") == unit
     assert host.path(CONFIGURATION).read_text() == MANAGED
@@ -83,7 +83,7 @@ def test_a_former_version_can_be_put_back(host: PackagedHost, rpm: Path, former_
     host.systemctl("enable", "--now", SERVICE)
     _install(host, former_rpm, "--oldpackage")
     assert host.run("rpm", "--query", "--queryformat=%{VERSION}", "graviton-agent") == "0.0.9"
-    assert host.state_of(SERVICE) == "active"
+    host.wait_until_active(SERVICE)
 
 
 def test_erased_it_leaves_units_with_default_values(host: PackagedHost, rpm: Path) -> None:
@@ -106,7 +106,7 @@ def test_it_can_be_installed_again(host: PackagedHost, rpm: Path) -> None:
     host.run("rpm", "--erase", "graviton-agent")
     _install(host, rpm)
     host.systemctl("start", SERVICE)
-    assert host.state_of(SERVICE) == "active"
+    host.wait_until_active(SERVICE)
 
 
 def test_another_architecture_is_refused(host: PackagedHost, packages: dict[str, Path]) -> None:
@@ -128,4 +128,4 @@ def test_installed_into_an_image_it_is_active_at_first_boot_once_enabled(
     assert done.returncode == 0, done.stderr
     assert host.run_without_systemd("systemctl", "enable", SERVICE).returncode == 0
     host.reboot()
-    assert host.state_of(SERVICE) == "active"
+    host.wait_until_active(SERVICE)

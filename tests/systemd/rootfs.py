@@ -55,7 +55,8 @@ def rootfs(release: Release, more: str | None = None) -> Path:
         more: packages besides those that every test needs, with commas between them.
     """
     digest = hashlib.sha256(json.dumps(MMDEBSTRAP).encode()).hexdigest()[:12]
-    name = release.name if more is None else f"{release.name}+{more}"
+    # A comma would end the name in the options of an overlay.
+    name = release.name if more is None else f"{release.name}+{more.replace(',', '+')}"
     finished = CACHE / f"{name}@{digest}"
     if finished.is_dir():
         # Who only boots it doesn't wait until another one is made.
