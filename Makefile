@@ -53,6 +53,32 @@ format: $(BIN)/.test ## Format the sources.
 clean: ## Remove what the commands above made.
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
+$(BIN)/.packages: $(BIN)/.runtime
+	$(BIN)/python -m pip install --quiet --constraint $(LOCK) --editable '.[packages]'
+	@touch $@
+
+.PHONY: package-tools
+package-tools: ## Install what builds and checks packages, on Debian as root.
+	packaging/install-tools
+
+.PHONY: packages
+packages: $(BIN)/.packages ## Build deb and rpm for both architectures into dist/.
+	@PYTHONPATH=packaging $(BIN)/python -m graviton_packages build $(ARGS)
+
+.PHONY: repository
+repository: $(BIN)/.packages ## Make signed apt and dnf repositories of them: make repository KEY=0123456789ABCDEF
+	@test -n "$(KEY)" || { echo "name the GPG key that signs, by its id: make repository KEY=..." >&2; exit 2; }
+	@PYTHONPATH=packaging $(BIN)/python -m graviton_packages repository --key "$(KEY)" $(ARGS)
+
+.PHONY: test-packages
+test-packages: $(BIN)/.test packages ## Life of the packages in booted containers, lintian, repositories (root, half an hour).
+	$(BIN)/pytest -m packages tests/packaging
+
+.PHONY: lock-libraries
+lock-libraries: $(BIN)/.packages ## Write locks/libraries.txt, what packages carry, from the other lock.
+	$(BIN)/uv pip compile --quiet --system-certs --generate-hashes --no-annotate --no-header \
+	  --python-version 3.11 --constraint $(LOCK) --output-file locks/libraries.txt pyproject.toml
+
 .PHONY: schema
 schema: $(BIN)/.test ## Write docs/record.schema.json from the record's model.
 	$(BIN)/python -c 'import json; from graviton_agent.record import Record; print(json.dumps(Record.model_json_schema(), indent=1))' > docs/record.schema.json

@@ -14,8 +14,9 @@ from pathlib import Path
 from shlex import quote
 
 from graviton_agent.configuration.load import compile_configuration
-from graviton_agent.installed import CHECK, ENVIRONMENT, GATE, QUIET, SERVICE, WITHDRAW
+from graviton_agent.installed import CHECK, ENVIRONMENT, GATE, QUIET, SERVICE
 from graviton_agent.units.assignments import parse_environment_block
+from graviton_packages.layout import LIBRARY, LINKS, systemd_pieces
 from tests.host.machines import V1, cpuinfo
 from tests.systemd.container import RebootableContainer, boot_as
 from tests.systemd.rootfs import BOOKWORM, Release
@@ -23,12 +24,10 @@ from tests.systemd.stand_in_calibration import NAME, PYTHON, TORCH, WANTED, leav
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-LIBRARY = "/usr/lib/graviton-agent"
 PACKAGES = "/opt/packages"
 COMPILED = "/opt/compiled.json"
 STAND_IN = "/opt/stand_in_calibration.py"
 CONFIGURATION = "/etc/graviton-agent/graviton-agent.toml"
-GENERATORS = "/usr/lib/systemd/system-generators"
 
 # The program as a package would install it, and what this machine is told to call itself.
 LAUNCHER = f"""#!/usr/bin/python3 -ISB
@@ -126,6 +125,22 @@ def torch_files(version: str) -> dict[str, str]:
     }
 
 
+def graviton_files(release: Release) -> dict[str, str]:
+    """What makes a container look like a c7g.xlarge, also to the agent's own units."""
+    units = (SERVICE, GATE, QUIET, CHECK)
+    files = {f"{unit}.d/10-cpus.conf": SEES_CPUS for unit in units}
+    if release.systemd == BOOKWORM.systemd:
+        # The check's protections uncover nothing.
+        files |= {f"{unit}.d/10-boot.conf": SEES_BOOT for unit in units if unit != CHECK}
+    return {
+        "/opt/hardware/cpuinfo": cpuinfo(V1, V1, V1, V1),
+        "/opt/hardware/sys_vendor": "Amazon EC2\n",
+        "/opt/hardware/product_name": "c7g.xlarge\n",
+        "/etc/systemd/system/hardware.service": HARDWARE,
+        **{f"/etc/systemd/system/{name}": text for name, text in files.items()},
+    }
+
+
 @contextmanager
 def boot_host(
     release: Release,
@@ -147,10 +162,7 @@ def boot_host(
         more: a package that the host has besides.
     """
     files = {
-        "/opt/hardware/cpuinfo": cpuinfo(V1, V1, V1, V1),
-        "/opt/hardware/sys_vendor": "Amazon EC2\n",
-        "/opt/hardware/product_name": "c7g.xlarge\n",
-        "/etc/systemd/system/hardware.service": HARDWARE,
+        **graviton_files(release),
         **{f"/etc/systemd/system/{name}": text for name, text in units.items()},
         **torch_files("2.9.1"),
     }
@@ -166,23 +178,18 @@ def boot_host(
 
 def _install(host: AgentHost) -> None:
     """Puts everything where a package would put it, byte code included."""
-    for name in ("agent", "systemd"):
-        host.copy(REPOSITORY / name, f"{LIBRARY}/{name}")
+    host.copy(REPOSITORY / "agent" / "graviton_agent", f"{LIBRARY}/agent/graviton_agent")
+    for piece in systemd_pieces():
+        host.copy(piece.source, piece.target)
     for name in ("jeepney", "sdnotify"):
         host.copy(folder_of(name), f"{LIBRARY}/agent/{name}")
     compiler = ("python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
     host.run(*compiler, f"{LIBRARY}/agent")
     host.write("/usr/bin/graviton-agent", LAUNCHER, mode=0o755)
     host.copy(REPOSITORY / "tests/systemd/stand_in_calibration.py", STAND_IN)
-    for unit in (SERVICE, GATE, QUIET, CHECK):
-        host.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
-        host.write(f"/usr/lib/systemd/system/{unit}.d/10-cpus.conf", SEES_CPUS)
-        # The check's protections uncover nothing.
-        if host.release is BOOKWORM and unit != CHECK:
-            host.write(f"/usr/lib/systemd/system/{unit}.d/10-boot.conf", SEES_BOOT)
-    host.copy(REPOSITORY / "systemd" / WITHDRAW, f"/usr/lib/systemd/system/{WITHDRAW}")
-    host.run("mkdir", "-p", GENERATORS, str(Path(PYTHON).parent))
-    host.run("ln", "-s", f"{LIBRARY}/systemd/graviton-agent-generator", GENERATORS)
+    for link, target in LINKS.items():
+        host.run("mkdir", "-p", str(Path(link).parent), str(Path(PYTHON).parent))
+        host.run("ln", "-s", target, link)
     host.run("ln", "-s", "/usr/bin/python3", PYTHON)
 
 

@@ -52,10 +52,11 @@ def rootfs(release: Release, more: str | None = None) -> Path:
 
     Args:
         release: which Debian.
-        more: a package besides those that every test needs.
+        more: packages besides those that every test needs, with commas between them.
     """
     digest = hashlib.sha256(json.dumps(MMDEBSTRAP).encode()).hexdigest()[:12]
-    name = release.name if more is None else f"{release.name}+{more}"
+    # A comma would end the name in the options of an overlay.
+    name = release.name if more is None else f"{release.name}+{more.replace(',', '+')}"
     finished = CACHE / f"{name}@{digest}"
     if finished.is_dir():
         # It came in one step. Another one may be in the making, for which nobody has to wait.

