@@ -128,14 +128,14 @@ def test_a_failing_canary_stops_everything_after_it(three: ThreeHosts) -> None:
     ran = three.play(graviton_agent_units={UNIT: {"calibrate": "manual"}})
     canary.systemctl("unmask", "--runtime", SERVICE)
     assert ran.code != 0
-    assert three.has_section() == [True, False, False]
+    assert three.has_section() == [True, False, False], ran.text
 
 
 def test_a_section_that_is_wrong_fails_at_the_canary(three: ThreeHosts) -> None:
     ran = three.play(graviton_agent_units={UNIT: {"calibrate": "sometimes"}})
     assert ran.code != 0
     assert "Check the configuration" in ran.text
-    assert three.has_section()[1:] == [False, False]
+    assert three.has_section()[1:] == [False, False], ran.text
 
 
 def test_all_hosts_are_configured_started_and_verified(three: ThreeHosts) -> None:

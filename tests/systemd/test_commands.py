@@ -115,6 +115,12 @@ def test_the_profile_says_what_was_found_and_where_the_record_is(calibrated: Age
     assert calibrated.path(profile["record"]).exists()
 
 
+def test_a_check_confirms_what_was_measured_and_changes_nothing(calibrated: AgentHost) -> None:
+    before = calibrated.path(f"{STATE}/profiles/{LLM}.json").read_bytes()
+    assert f"{LLM}: confirmed: faster in" in agent(calibrated, "profile", "check", LLM)
+    assert calibrated.path(f"{STATE}/profiles/{LLM}.json").read_bytes() == before
+
+
 def test_status_shows_the_daemon_and_the_unit(calibrated: AgentHost) -> None:
     out = agent(calibrated, "status")
     assert "agent active since" in out
