@@ -11,6 +11,10 @@ from tests.graviton.scenarios import SCENARIOS
 from tests.graviton.verification import DOCUMENT, LONGEST_CELL, keep, render
 
 
+def fail(error: Exception) -> None:
+    raise error
+
+
 @pytest.fixture
 def checks(capsys: pytest.CaptureFixture[str]) -> Checks:
     """One claim that held, and one that didn't."""
@@ -19,7 +23,7 @@ def checks(capsys: pytest.CaptureFixture[str]) -> Checks:
         check.saw("a | b\nc")
     with checks.check("fire is cold") as check:
         check.saw("800 degrees")
-        raise GuestError("it burns")
+        fail(GuestError("it burns"))
     capsys.readouterr()
     return checks
 
@@ -31,8 +35,8 @@ def test_a_claim_that_fails_is_counted_and_hides_no_other(checks: Checks) -> Non
 
 def test_a_bare_assertion_is_told_by_its_line(checks: Checks) -> None:
     with checks.check("ice is hot"):
-        raise AssertionError
-    assert checks.done[2].problem == "not so: raise AssertionError"
+        fail(AssertionError())
+    assert checks.done[2].problem == "not so: raise error"
 
 
 def test_what_was_seen_is_told_in_one_line_each(checks: Checks) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks
-from tests.graviton.scenarios import detecting
+from tests.graviton.scenarios import detecting, first_boot
 
 
 @dataclass(frozen=True)
