@@ -19,5 +19,8 @@ class Scenario:
 
 SCENARIOS = {
     scenario.name: scenario
-    for scenario in (Scenario("detecting", "Which Graviton a machine is", detecting.play),)
+    for scenario in (
+        Scenario("detecting", "Which Graviton a machine is", detecting.play),
+        Scenario("first-boot", "A unit is calibrated before its first start", first_boot.play),
+    )
 }

@@ -60,7 +60,7 @@ def calibrate(machine: Machine, checks: Checks) -> None:
         torch = record(machine)["torch"]
         check.saw(
             f"torch {torch['version']}, oneDNN {torch['onednn']}, ACL {torch['acl_version']}, "
-            f"{torch['blas']} {torch['blas_version']}, bf16 {torch['bf16_hardware']}, {torch['cpu_capability']}"
+            f"{torch['blas']} {torch['blas_version']}, {torch['cpu_capability']}"
         )
         assert torch["version"].startswith(TORCH)
         assert (torch["acl"], torch["blas"], torch["machine"]) == (True, "openblas", "aarch64")
