@@ -53,17 +53,15 @@ class Guest:
     def is_up(self, seconds: float) -> bool:
         """Whether the agent answers within so many seconds; drops what an earlier question left behind."""
         number = next(_numbers)
-        # The byte makes the agent forget half a question that it may have heard.
-        self._socket.sendall(b"\xff" + _question("guest-sync", {"id": number}))
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                answer = self._answer(left)
-            except TimeoutError:
-                return False
-            if answer.get("return") == number:
-                return True
-        return False
+        try:
+            # The byte makes the agent forget half a question that it may have heard.
+            self._send(b"\xff" + _question("guest-sync", {"id": number}))
+            while self._answer(deadline - time.monotonic()).get("return") != number:
+                pass
+        except TimeoutError:
+            return False
+        return True
 
     def run(self, command: tuple[str, ...], stdin: bytes, seconds: float) -> Finished:
         """Runs a command, whatever its exit status. Raises GuestError if it takes too long."""
@@ -87,14 +85,19 @@ class Guest:
         return Finished(status, _text(found, "out-data"), _text(found, "err-data"))
 
     def _ask(self, command: str, arguments: dict[str, Any]) -> Any:
-        self._socket.sendall(_question(command, arguments))
         try:
+            self._send(_question(command, arguments))
             answer = self._answer(ANSWER_SECONDS)
         except TimeoutError:
             raise GuestError(f"the machine does not answer {command}") from None
         if "error" in answer:
             raise GuestError(f"{command}: {answer['error'].get('desc')}")
         return answer["return"]
+
+    def _send(self, question: bytes) -> None:
+        """Raises TimeoutError if nobody takes it."""
+        self._socket.settimeout(ANSWER_SECONDS)
+        self._socket.sendall(question)
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         """The next line. Raises TimeoutError, GuestError if the machine is gone."""

@@ -12,7 +12,7 @@ from py_compile import PycInvalidationMode
 from tests.graviton.kept import kept, run
 from tests.graviton.qemu import Qemu
 from tests.graviton.system import system
-from tests.graviton.wheels import PYTHON, unpacked
+from tests.graviton.wheels import PYTHON, unpacked, wheels
 
 TORCH = ("2.9.1", "2.10.0")
 DISK_BYTES = 6 << 30
@@ -58,12 +58,12 @@ def python_of(torch: str) -> str:
 def image(qemu: Qemu) -> Image:
     """The disk; made first if need be. Raises PreparationError."""
     debian = system(qemu)
-    torches = {version: unpacked(version) for version in TORCH}
-    recipe = [debian.name, [folder.name for folder in torches.values()], DISK_BYTES, OWN_PYTHON, RECIPE]
-    return Image(kept("image", recipe, lambda folder: _build(debian, torches, folder)))
+    names = [[wheel.name for wheel in wheels(version)] for version in TORCH]
+    recipe = [debian.name, names, DISK_BYTES, OWN_PYTHON, RECIPE]
+    return Image(kept("image", recipe, lambda folder: _build(debian, folder)))
 
 
-def _build(debian: Path, torches: dict[str, Path], folder: Path) -> None:
+def _build(debian: Path, folder: Path) -> None:
     made = Image(folder)
     with tempfile.TemporaryDirectory(prefix="graviton-agent-image.", dir=folder.parent) as temporary:
         root = Path(temporary) / "root"
@@ -71,9 +71,9 @@ def _build(debian: Path, torches: dict[str, Path], folder: Path) -> None:
         run(["cp", "--archive", "--reflink=auto", str(debian), str(root)])
         (root / "etc/hostname").write_text(f"{MACHINE}\n")
         (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n")
-        for version, packages in torches.items():
+        for version in TORCH:
             _say(f"adding torch {version}")
-            _add_venv(root / venv(version).lstrip("/"), packages)
+            _add_venv(root / venv(version).lstrip("/"), unpacked(version))
         shutil.copy(next((root / "boot").glob("vmlinuz-*")), made.kernel)
         shutil.copy(next((root / "boot").glob("initrd.img-*")), made.initrd)
         _say("writing the disk")

@@ -167,7 +167,7 @@ def boot(
             *instance.options, "-bios", str(qemu.firmware),
             "-kernel", str(disk.image.kernel), "-initrd", str(disk.image.initrd),
             # The emulation of pointer authentication is slow, and nothing here depends on it.
-            "-append", "root=/dev/vda rw console=ttyAMA0 arm64.nopauth",
+            "-append", "root=/dev/vda rw console=ttyAMA0 quiet arm64.nopauth",
             "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-nic", "none",
             *(option for drive in drives for option in ("-drive", f"if=virtio,{drive}")),
             "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",

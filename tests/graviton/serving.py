@@ -29,7 +29,13 @@ print("{READY}", torch.__version__, torch.get_num_threads(), flush=True)
 while True:
     time.sleep(3600)
 """
-CONFIGURATION = """[units."{unit}"]
+CONFIGURATION = """gates = "2h"
+[quiet]
+duration = "1s"
+load = 100.0
+pressure = 100.0
+steal = 100.0
+[units."{unit}"]
 layers = "256x256,256x16"
 batches = "4,64"
 allow_bf16 = true
@@ -54,10 +60,15 @@ WantedBy=multi-user.target
 """
 
 
-def configuration(*settings: str, calibrate: str, gates: str = "2h", unit: str = UNIT) -> str:
-    """The agent's configuration: a small model, a batch on each side of torch's own threshold of 8."""
-    tried = json.dumps(settings)
-    return f'gates = "{gates}"\n' + CONFIGURATION.format(unit=unit, settings=tried, calibrate=calibrate)
+def configuration(*settings: str, calibrate: str, more: str = "") -> str:
+    """The agent's configuration: a small model, a batch on each side of torch's own threshold of 8.
+
+    Args:
+        settings: which may be tried.
+        calibrate: when.
+        more: further options of the unit.
+    """
+    return CONFIGURATION.format(unit=UNIT, settings=json.dumps(settings), calibrate=calibrate) + more
 
 
 def prepare(machine: Machine) -> None:
