@@ -1,14 +1,13 @@
 """The disk of the emulated machines: Debian 12, and a virtual environment for each torch."""
 
-import compileall
 import os
 import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from py_compile import PycInvalidationMode
 
+from tests.graviton.bytecode import OWN_PYTHON, compile_all
 from tests.graviton.kept import kept, run
 from tests.graviton.qemu import Qemu
 from tests.graviton.system import system
@@ -18,7 +17,6 @@ TORCH = ("2.9.1", "2.10.0")
 DISK_BYTES = 6 << 30
 """Most of it is a hole in the file."""
 MACHINE = "emulated"
-OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 RECIPE = 1
 """To be raised when this file makes something else of the same parts."""
 
@@ -93,20 +91,7 @@ def _add_venv(folder: Path, packages: Path) -> None:
     (folder / "pyvenv.cfg").write_text(
         f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {PYTHON}\n"
     )
-    if OWN_PYTHON == PYTHON:
-        # Byte code is the same on every architecture; to compile torch under emulation takes half an hour.
-        compile_all(library)
-
-
-def compile_all(folder: Path) -> None:
-    """Leaves the byte code of all modules beside them, as packages do; what can't be compiled stays."""
-    compileall.compile_dir(
-        str(folder),
-        quiet=2,
-        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
-        stripdir=str(folder),
-        force=True,
-    )
+    compile_all(library)
 
 
 def _say(words: str) -> None:

@@ -22,6 +22,16 @@ STOP_SECONDS = 300.0
 PAUSE_SECONDS = 1.0
 CPUS = 2
 MEMORY = "3G"
+# What would come in between at boot, or later.
+IDLE = (
+    "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
+    "e2scrub_reap.service", "systemd-networkd-wait-online.service", "systemd-timesyncd.service",
+)  # fmt: skip
+
+# The emulation of pointer authentication is slow, and nothing here depends on it.
+KERNEL = " ".join(
+    ("root=/dev/vda rw console=ttyAMA0 quiet arm64.nopauth", *(f"systemd.mask={unit}" for unit in IDLE))
+)
 
 DIE_TOGETHER = ("setpriv", "--pdeathsig", "KILL")
 """However this process ends, the machine ends with it."""
@@ -166,8 +176,7 @@ def boot(
             "-machine", "virt,gic-version=3", "-smp", str(CPUS), "-m", MEMORY, *clock.value,
             *instance.options, "-bios", str(qemu.firmware),
             "-kernel", str(disk.image.kernel), "-initrd", str(disk.image.initrd),
-            # The emulation of pointer authentication is slow, and nothing here depends on it.
-            "-append", "root=/dev/vda rw console=ttyAMA0 quiet arm64.nopauth",
+            "-append", KERNEL,
             "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-nic", "none",
             *(option for drive in drives for option in ("-drive", f"if=virtio,{drive}")),
             "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",

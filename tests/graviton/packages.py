@@ -7,6 +7,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from tests.graviton.bytecode import OWN_PYTHON, compile_all
 from tests.graviton.kept import kept, run
 from tests.graviton.wheels import FOR_AARCH64, PIP
 from tests.systemd.installed import folder_of
@@ -18,7 +19,7 @@ WITHOUT_WHEEL = "sdnotify"
 def agent_packages() -> Path:
     """A folder for the module search path with what the agent imports. Raises PreparationError."""
     pinned = _pinned()
-    return kept("agent-packages", [pinned, FOR_AARCH64], lambda folder: _install(pinned, folder))
+    return kept("agent-packages", [pinned, FOR_AARCH64, OWN_PYTHON], lambda folder: _install(pinned, folder))
 
 
 def _pinned() -> list[str]:
@@ -41,3 +42,4 @@ def _install(pinned: list[str], folder: Path) -> None:
     wheels = [one for one in pinned if not one.startswith(WITHOUT_WHEEL)]
     run([*PIP, "install", *FOR_AARCH64, "--no-deps", "--no-compile", f"--target={folder}", *wheels])
     shutil.copytree(folder_of(WITHOUT_WHEEL), folder / WITHOUT_WHEEL)
+    compile_all(folder)

@@ -1,5 +1,6 @@
 """Brings the agent onto a machine: its source tree as a package would install it, or a package."""
 
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -8,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graviton_agent.installed import SERVICE
-from tests.graviton.image import OWN_PYTHON, compile_all
-from tests.graviton.kept import run
+from tests.graviton.bytecode import compile_all
 from tests.graviton.machine import Machine
 from tests.graviton.packages import agent_packages
-from tests.graviton.wheels import PYTHON
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LIBRARY = "usr/lib/graviton-agent"
@@ -72,22 +71,21 @@ def _lay_out(tree: Path) -> None:
     units = tree / "usr/lib/systemd/system"
     for folder in (library, units, tree / GENERATORS, tree / "usr/bin", tree / "etc/graviton-agent"):
         folder.mkdir(parents=True)
-    for source, target in (
-        (REPOSITORY / "agent", library / "agent"),
-        (REPOSITORY / "systemd", library / "systemd"),
-        (agent_packages(), tree / PACKAGES),
-        (REPOSITORY / "etc/graviton-agent.toml", tree / "etc/graviton-agent/graviton-agent.toml"),
-        *((unit, units / unit.name) for unit in (REPOSITORY / "systemd").glob("*.service")),
-    ):
-        run(["cp", "--recursive", "--preserve=mode", str(source), str(target)])
+    for name in ("agent", "systemd"):
+        # The tree's own byte code is for whoever works in it.
+        own = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(REPOSITORY / name, library / name, ignore=own)
+    compile_all(library / "agent")
+    shutil.copytree(agent_packages(), tree / PACKAGES)
+    shutil.copy(REPOSITORY / "etc/graviton-agent.toml", tree / "etc/graviton-agent")
+    for unit in (REPOSITORY / "systemd").glob("*.service"):
+        shutil.copy(unit, units)
     (tree / GENERATORS / "graviton-agent-generator").symlink_to(
         f"/{LIBRARY}/systemd/graviton-agent-generator"
     )
     launcher = tree / "usr/bin/graviton-agent"
     launcher.write_text(LAUNCHER)
     launcher.chmod(0o755)
-    if OWN_PYTHON == PYTHON:
-        compile_all(library)
 
 
 def _as_roots(member: tarfile.TarInfo) -> tarfile.TarInfo:
