@@ -20,8 +20,9 @@ IDS = "0 0 65536\n"
 """Every user is itself there: what is built has the owners that it shall have."""
 
 OUTSIDE = (
-    'echo; read -r _; exec unshare --mount --pid --fork --kill-child --mount-proc --uts --ipc sh -c "$@"'
-)
+    "setpriv", "--pdeathsig", "KILL", "unshare", "--user", "sh", "-c",
+    'echo; read -r _; exec unshare --mount --pid --fork --kill-child --mount-proc --uts --ipc sh -c "$@"', "sh",
+)  # fmt: skip
 INSIDE = """
 set -eu
 mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
@@ -47,11 +48,15 @@ def run_foreign(qemu: Qemu, command: Sequence[str], *, environment: Mapping[str,
     with process:
         # It has its namespace as soon as it says so; until the users are known in there, it is nobody.
         process.stdout.readline()
-        for kind in ("uid", "gid"):
-            Path(f"/proc/{process.pid}/{kind}_map").write_text(IDS)
-        process.stdin.write(b"\n")
-        process.stdin.close()
+        try:
+            for kind in ("uid", "gid"):
+                Path(f"/proc/{process.pid}/{kind}_map").write_text(IDS)
+            process.stdin.write(b"\n")
+            process.stdin.close()
+        except OSError as error:
+            process.kill()
+            raise PreparationError(f"no user namespace can be made here: {error.strerror}") from None
         for line in process.stdout:
             print(line.decode(errors="replace"), end="", flush=True)
     if process.returncode:
-        raise PreparationError(f"{command[0]} ended with {process.returncode}")
+        raise PreparationError(f"{command[0]} ended with {process.returncode} (it needs Linux 6.7 or later)")
