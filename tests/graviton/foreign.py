@@ -21,7 +21,8 @@ IDS = "0 0 65536\n"
 
 OUTSIDE = (
     "setpriv", "--pdeathsig", "KILL", "unshare", "--user", "sh", "-c",
-    'echo; read -r _; exec unshare --mount --pid --fork --kill-child --mount-proc --uts --ipc sh -c "$@"', "sh",
+    'echo; read -r _; exec unshare --mount --pid --fork --kill-child --mount-proc --uts --ipc sh -c "$@"',
+    "sh",
 )  # fmt: skip
 INSIDE = """
 set -eu
