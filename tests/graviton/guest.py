@@ -16,7 +16,7 @@ from typing import Any
 PORT = "org.qemu.guest_agent.0"
 PAUSE_SECONDS = 0.2
 """Between two questions whether a command has ended. Each of them costs the machine time."""
-ANSWER_SECONDS = 120.0
+ANSWER_SECONDS = 900.0
 LARGEST_ANSWER = 64 * 1024 * 1024
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
