@@ -47,17 +47,22 @@ def run_foreign(qemu: Qemu, command: Sequence[str], *, environment: Mapping[str,
     assert process.stdin is not None
     assert process.stdout is not None
     with process:
-        # It has its namespace as soon as it says so; until the users are known in there, it is nobody.
-        process.stdout.readline()
         try:
+            # It has its namespace as soon as it says so; until the users are known in there, it is nobody.
+            process.stdout.readline()
             for kind in ("uid", "gid"):
                 Path(f"/proc/{process.pid}/{kind}_map").write_text(IDS)
             process.stdin.write(b"\n")
             process.stdin.close()
+            for line in process.stdout:
+                print(line.decode(errors="replace"), end="", flush=True)
         except OSError as error:
             process.kill()
             raise PreparationError(f"no user namespace can be made here: {error.strerror}") from None
-        for line in process.stdout:
-            print(line.decode(errors="replace"), end="", flush=True)
+        except BaseException:
+            # All that it has started ends with it, before anybody removes what it works on.
+            process.kill()
+            process.wait()
+            raise
     if process.returncode:
         raise PreparationError(f"{command[0]} ended with {process.returncode} (it needs Linux 6.7 or later)")
