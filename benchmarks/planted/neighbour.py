@@ -1,11 +1,13 @@
 """A noisy neighbour on the same machine, which ends with the benchmark whatever happens.
 
-Two kinds, and the agent's own bounds tell them apart: `memory` takes less of the host's CPU time than the
-bound for foreign work, so no round is dropped for it; `bursts` takes one CPU whole for a while, which shows.
+Two kinds. `memory` streams from a CPU outside the benchmark's mask where there is one, so that only the
+memory and the last cache are shared and no count of CPU time shows it; else it takes a small part of the same
+CPUs. `bursts` takes one of the benchmark's own CPUs whole for a while, which shows.
 """
 
 import contextlib
 import ctypes
+import os
 import random
 import select
 import signal
@@ -40,10 +42,19 @@ def neighbour(kind: str, seed: int) -> Iterator[None]:
 
 def stream_memory(draw: random.Random) -> None:
     """Copies more than the caches hold, over and over, with pauses."""
+    beside()
     source = bytes(STREAM_BYTES)
     target = memoryview(bytearray(STREAM_BYTES))
     while wait(draw.uniform(0.5, 1.5) * STREAM_PAUSE_SECONDS):
         target[:] = source
+
+
+def beside() -> None:
+    """Moves to the CPUs that the benchmark leaves to others; stays where there are none, or none allowed."""
+    others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
+    if others:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, others)
 
 
 def burst(draw: random.Random) -> None:

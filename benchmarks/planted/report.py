@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.decisions.metrics import Share
@@ -82,15 +83,17 @@ def _markdown(lines: Sequence[Line], done: Sequence[Line], noise: Sequence[Compo
     yield "# Planted gains on real hardware"
     yield ""
     yield (
-        f"Real worker processes on real torch, through the agent's own `calibrate()` with its default rules. "
-        f"On {THREADS} thread. The network has {' or '.join(map(str, DEPTHS))} equal layers of {WIDTH} by "
-        f"{WIDTH} at batches {' and '.join(map(str, BATCHES))}, some of which the default computes twice, so "
-        "that the true gain is known. `memory` and `bursts` are noisy neighbours that the benchmark starts "
-        "itself. Shares carry the exact 95 % interval of Clopper and Pearson. The times are this machine's "
-        "and say nothing of a Graviton."
+        "Real worker processes on real torch, through the agent's own `calibrate()` with its default rules. "
+        f"Each process has {THREADS} thread. The network has {' or '.join(map(str, DEPTHS))} equal layers "
+        f"of {WIDTH} by {WIDTH} at batches {' and '.join(map(str, BATCHES))}, some of which the default "
+        "computes twice, so that the true gain is known. `memory` and `bursts` are noisy neighbours that the "
+        "benchmark starts itself. Shares carry the exact 95 % interval of Clopper and Pearson. The times are "
+        "this machine's and say nothing of a Graviton."
     )
     yield ""
     yield from (f"- {name}: {value}" for name, value in _about(lines).items())
+    yield from _section("The machine meanwhile", _machine(done))
+    yield _quietness(done)
     yield from _section("The planted ratios, measured directly", _checks(lines))
     yield from _section("False changes (true ratio 1.00)", _nulls(done))
     yield from _section("Gains found", _gains(done))
@@ -114,6 +117,49 @@ def _section(title: str, rows: Table) -> Iterator[str]:
     yield ""
     yield from table(rows[0], rows[1:])
     yield ""
+
+
+def _machine(done: Sequence[Line]) -> Table:
+    rows = [
+        ["condition", "CPUs", "load", "others' share of the machine", "steal", "others and steal in blocks"]
+    ]
+    for condition in (None, *CONDITIONS):
+        own = [line for line in done if condition in {None, line["condition"]}]
+        if own:
+            shares = summary.block_shares(own)
+            rows.append(
+                [
+                    condition or "all",
+                    summary.cpus(own),
+                    _range(summary.meanwhile(own, "load"), "{:.1f}"),
+                    *(_range(summary.meanwhile(own, name), "{:.1%}") for name in ("others", "steal")),
+                    "-" if shares is None else f"{shares[1]:.1%}, {shares[0]:.1%}",
+                ]
+            )
+    return rows
+
+
+def _quietness(done: Sequence[Line]) -> str:
+    """What the reader has to know of the machine, in words."""
+    explained = (
+        "Load and shares are median / most over the calibrations; the load is of the minute before each. "
+        "Others are processes that the benchmark did not start; the shares in blocks are means on the "
+        "measured CPUs themselves, and its noisy neighbours count there."
+    )
+    match summary.quiet(done):
+        case None:
+            return f"{explained} Nothing is known of what else ran on this machine."
+        case True:
+            return f"{explained} The machine was quiet otherwise."
+        case False:
+            return (
+                f"{explained} **The machine was busy otherwise**: what is called alone had neighbours that "
+                "the benchmark did not start, and shared caches and memory with them."
+            )
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    return f"{form.format(median(values))} / {form.format(values[-1])}" if values else "-"
 
 
 def _checks(lines: Sequence[Line]) -> Table:

@@ -13,6 +13,7 @@ from benchmarks.planted.direct import measure
 from benchmarks.planted.laboratory import TimedLaboratory
 from benchmarks.planted.neighbour import neighbour
 from benchmarks.planted.planting import BATCHES, THREADS, WIDTH, Planting
+from benchmarks.planted.surroundings import watched
 from benchmarks.planted.work import ALONE, Task, tasks
 from graviton_agent.calibration.calibrate import Calibration, calibrate
 from graviton_agent.calibration.confirmation import Confirmation
@@ -42,8 +43,15 @@ def left(journal: Path) -> Iterator[Task]:
 
 def run(task: Task, journal: Path, host: Host, python: str, torch: str) -> Line:
     """Does one task and writes it down; an interrupted one leaves no trace."""
-    found = check(task, python) if task.kind == "check" else calibration(task, host, python)
-    line = {"task": task.name, **vars(task), "about": about() | {"torch": torch}, **found}
+    with watched() as surroundings:
+        found = check(task, python) if task.kind == "check" else calibration(task, host, python)
+    line = {
+        "task": task.name,
+        **vars(task),
+        "about": about() | {"torch": torch},
+        "surroundings": surroundings.to_json(),
+        **found,
+    }
     journal.parent.mkdir(parents=True, exist_ok=True)
     with journal.open("a") as file:
         file.write(json.dumps(line) + "\n")

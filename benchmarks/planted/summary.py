@@ -9,6 +9,8 @@ from statistics import fmean, median
 from typing import Any
 
 from benchmarks.decisions.metrics import Share
+from benchmarks.planted.laboratory import TimedBlock
+from benchmarks.planted.surroundings import QUIET
 from graviton_agent.calibration.confirmation import Verdict, judge
 from graviton_agent.calibration.rules import Rules
 
@@ -116,3 +118,28 @@ def checked(lines: Sequence[Line]) -> tuple[float, float]:
         means.append(centre)
         variances.append((1.2533 * spread) ** 2 / len(ratios))
     return math.exp(fmean(means)), math.sqrt(math.fsum(variances)) / len(batches)
+
+
+def cpus(lines: Sequence[Line]) -> str:
+    """How many CPUs the benchmark had, of how many; both where tasks differ."""
+    found = {(line["surroundings"]["usable_cpus"], line["surroundings"]["cpus"]) for line in lines}
+    return ", ".join(f"{usable} of {all_cpus}" for usable, all_cpus in sorted(found))
+
+
+def meanwhile(lines: Iterable[Line], name: str) -> list[float]:
+    """A figure of the machine during each task that has it, rising."""
+    return sorted(found for line in lines if (found := line["surroundings"][name]) is not None)
+
+
+def block_shares(lines: Iterable[Line]) -> tuple[float, float] | None:
+    """Mean shares of steal and of others' work on the measured CPUs themselves, over all blocks."""
+    blocks = [TimedBlock(*block) for line in lines for block in line["blocks"]]
+    if not blocks:
+        return None
+    return fmean(block.steal for block in blocks), fmean(block.foreign for block in blocks)
+
+
+def quiet(lines: Iterable[Line]) -> bool | None:
+    """Whether others left the machine alone during half of the tasks at least; None if nobody knows."""
+    others = meanwhile(lines, "others")
+    return median(others) <= QUIET if others else None

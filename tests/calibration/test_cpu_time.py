@@ -26,6 +26,19 @@ def test_the_first_line_of_proc_stat_is_read(tmp_path: Path) -> None:
     )
 
 
+def test_what_runs_on_other_cpus_takes_nothing_from_a_trial(tmp_path: Path) -> None:
+    stat = "cpu  300 0 0 500 0 0 0 40 0 0\ncpu0 200 0 0 0 0 0 0 0 0 0\ncpu1 100 0 0 500 0 0 0 40 0 0\n"
+    read = CpuTime.read(machine(tmp_path, stat), [1])
+    assert read is not None
+    assert [value / read.tick for value in (read.total, read.idle, read.steal)] == pytest.approx(
+        [640, 500, 40]
+    )
+
+
+def test_a_cpu_that_is_not_listed_has_no_clock(tmp_path: Path) -> None:
+    assert CpuTime.read(machine(tmp_path, "cpu 1 0 0 1 0 0 0 0\ncpu0 1 0 0 1 0 0 0 0\n"), [0, 1]) is None
+
+
 @pytest.mark.parametrize("stat", ["", "cpu", "cpu 1 2 3", "cpu a b c d e f g h", "cpu0 1 2 3 4 5 6 7 8"])
 def test_a_machine_without_such_counts_has_no_clock(tmp_path: Path, stat: str) -> None:
     assert CpuTime.read(machine(tmp_path, stat)) is None

@@ -81,6 +81,16 @@ def test_no_block_is_begun_when_the_budget_is_used_up() -> None:
     assert [len(trial.blocks) for trial in journal.trials] == [1, 0]
 
 
+def test_no_block_is_begun_that_would_end_too_late_if_it_were_slower_than_those_before() -> None:
+    lab = laboratory()
+    journal = Journal(lab, 5.0)
+    # A start of 1 s and a block of 2.5 s leave less than such a block takes.
+    with pytest.raises(OutOfTimeError):
+        run(journal, (0, 25), (0, 15))
+    assert len(lab.blocks) == 1
+    assert journal.left() == pytest.approx(1.5)
+
+
 def test_a_process_that_fails_to_start_is_kept_with_the_reason() -> None:
     journal = Journal(failing("start"), 60.0)
     with pytest.raises(TrialError), journal.trials_of("screening", PAIR):

@@ -62,8 +62,8 @@ def test_noise_that_hides_a_wanted_gain_ends_it_early() -> None:
 
 
 def test_a_gain_that_stands_out_of_the_noise_is_pursued() -> None:
-    # Five pairs are no look, so that a large gain can't be adopted yet.
-    noisy = [0.9, 0.6, 0.9, 0.6, 0.75]
+    # Seven pairs are no look, so that a large gain can't be adopted yet.
+    noisy = [0.9, 0.6, 0.9, 0.6, 0.9, 0.6, 0.75]
     assert judged(noisy, sd=0.2) is None
     assert judged([value - 0.75 for value in noisy], sd=0.2) is Verdict.TOO_NOISY
 

@@ -84,6 +84,20 @@ def test_a_slow_pass_is_not_warmed_up_for_long() -> None:
     assert len(laboratory.blocks) <= RULES.warm_up_iterations
 
 
+def test_both_arms_go_on_where_only_one_of_them_is_as_slow_as_a_warm_up() -> None:
+    """A first block after one pass is slower than one after two, which would look like a gain."""
+    slow, fast = 1.1 * RULES.warm_up_seconds, 0.9 * RULES.warm_up_seconds
+    laboratory, cells = pair(1e3 * slow, 1e3 * fast)
+    rounds().warm_up({CASE: cells})
+    assert order_of(laboratory).count("D") == order_of(laboratory).count("B") == RULES.warm_up_iterations
+
+
+def test_one_pass_is_enough_where_both_arms_are_slow() -> None:
+    laboratory, cells = pair(2_000.0, 1_000.0)
+    assert rounds().warm_up({CASE: cells}) == {CASE: 1e9}
+    assert len(laboratory.blocks) == len(cells)
+
+
 def test_all_cells_get_as_many_iterations_as_the_fastest_needs() -> None:
     laboratory, cells = pair(80.0, 1.0)
     found = rounds().measure(cells, CASE, 1e6, mirrored=True)

@@ -10,7 +10,7 @@ import pytest
 
 import graviton_agent
 from graviton_agent import errors
-from graviton_agent.calibration import session
+from graviton_agent.calibration import memory
 from graviton_agent.cli.main import Terminated
 from graviton_agent.errors import AgentError, ExitCode
 from tests.cli.command import Command, failed
@@ -75,18 +75,18 @@ FAILURES = [
 def test_a_failure_is_one_line_and_its_exit_code(
     command: Command, monkeypatch: pytest.MonkeyPatch, failure: BaseException, code: int, words: str
 ) -> None:
-    def fail(*_arguments: object) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
         raise failure
 
-    monkeypatch.setattr(session, "check_memory", fail)
+    monkeypatch.setattr(memory, "check_memory", fail)
     failed(command("calibrate"), code, words)
 
 
 def test_a_hint_stands_below_its_failure(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_arguments: object) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
         raise AgentError("it failed", hint="do this")
 
-    monkeypatch.setattr(session, "check_memory", fail)
+    monkeypatch.setattr(memory, "check_memory", fail)
     assert command("calibrate").err == "graviton-agent: it failed\nhint: do this\n"
 
 

@@ -1,14 +1,20 @@
-"""Who used the host's CPUs meanwhile: the hypervisor, and processes that aren't ours."""
+"""Who used the measured CPUs meanwhile: the hypervisor, and processes that aren't ours."""
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from graviton_agent.root import Root
+from graviton_agent.root import KIB, Root
+
+STAT_LIMIT = 64 * KIB
+"""The lines of a thousand CPUs come first in /proc/stat."""
+FIELDS = 8
+"""user, nice, system, idle, iowait, irq, softirq, steal; the guests' time is within user and nice."""
 
 
 @dataclass(frozen=True)
 class CpuTime:
-    """CPU time of the whole host since boot, in seconds."""
+    """CPU time of some CPUs, or of the whole host, since boot, in seconds."""
 
     total: float
     idle: float
@@ -17,14 +23,24 @@ class CpuTime:
     """The step of all these, usually 10 ms."""
 
     @classmethod
-    def read(cls, root: Root) -> "CpuTime | None":
-        """Reads the first line of /proc/stat [proc_stat(5)]; None if there is no such thing."""
-        first = (root.read_text("proc/stat", limit=4096) or "").partition("\n")[0].split()
-        if len(first) < 9 or first[0] != "cpu" or not all(field.isdecimal() for field in first[1:9]):
+    def read(cls, root: Root, cpus: Collection[int] | None = None) -> "CpuTime | None":
+        """Reads /proc/stat [proc_stat(5)]; None if it doesn't tell.
+
+        Args:
+            root: of the files.
+            cpus: whose time; None is all of the host. What runs on CPUs that a trial may not use doesn't
+                take its time.
+        """
+        lines = (line.split() for line in (root.read_text("proc/stat", limit=STAT_LIMIT) or "").splitlines())
+        wanted = {"cpu"} if cpus is None else {f"cpu{cpu}" for cpu in cpus}
+        found = {line[0]: line[1 : FIELDS + 1] for line in lines if line and line[0] in wanted}
+        counts = [field for fields in found.values() for field in fields]
+        if found.keys() != wanted or len(counts) != FIELDS * len(wanted):
+            return None
+        if not all(field.isdecimal() for field in counts):
             return None
         tick = 1 / os.sysconf("SC_CLK_TCK")
-        # user, nice, system, idle, iowait, irq, softirq, steal; the guests' time is within user and nice.
-        times = [int(field) * tick for field in first[1:9]]
+        times = [sum(map(int, column)) * tick for column in zip(*found.values(), strict=True)]
         return cls(total=sum(times), idle=times[3] + times[4], steal=times[7], tick=tick)
 
     def shares_until(self, later: "CpuTime", own: float) -> tuple[float, float]:

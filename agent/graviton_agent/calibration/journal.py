@@ -16,6 +16,9 @@ from graviton_agent.calibration.trial import (
     TrialSpec,
 )
 
+HEADROOM = 1.15
+"""A step may take so many times as long as the longest before it, and still ends in time."""
+
 Narrator = Callable[[str], None]
 """Told in a few words what is being measured."""
 
@@ -50,11 +53,8 @@ class Journal:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """One thing that is never broken off. Raises OutOfTimeError if it could end after the budget.
-
-        It could if it took as long as the longest step so far.
-        """
-        if self.left() <= self._longest:
+        """One thing that is never broken off. Raises OutOfTimeError if it could end after the budget."""
+        if self.left() <= HEADROOM * self._longest:
             raise OutOfTimeError
         began = self.elapsed()
         yield

@@ -150,7 +150,7 @@ class WorkerTrial:
 
     def run(self, batch: int, path: Path, iterations: int) -> Block:
         """Runs a block in all processes at once."""
-        before = CpuTime.read(self._pool.root)
+        before = CpuTime.read(self._pool.root, self._spec.cpus)
         answers = self._ask(
             self.workers,
             RunAnswer,
@@ -160,7 +160,7 @@ class WorkerTrial:
             threads=path.threads,
             iterations=iterations,
         )
-        after = CpuTime.read(self._pool.root)
+        after = CpuTime.read(self._pool.root, self._spec.cpus)
         counts = {len(answer.calls_ns) for answer in answers}
         if counts != {iterations}:
             raise self._failed(f"ran {max(counts)} iterations in place of {iterations}")

@@ -33,6 +33,7 @@ class Rules:
         Look(2, 0.002),
         Look(3, 0.004),
         Look(4, 0.004),
+        Look(5, 0.006),
         Look(6, 0.006),
         Look(8, 0.008),
         Look(12, 0.010),

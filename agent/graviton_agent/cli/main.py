@@ -24,6 +24,7 @@ from graviton_agent.cli.settings import settings
 from graviton_agent.cli.status import status
 from graviton_agent.cli.verify import verify
 from graviton_agent.errors import AgentError, ExitCode
+from graviton_agent.terminal import say, tell
 
 app = typer.Typer(
     name="graviton-agent",
@@ -92,15 +93,15 @@ def _describe(error: OSError) -> str:
 
 def _fail(message: str, hint: str | None, code: ExitCode) -> ExitCode:
     """Prints the two lines that a failure is worth."""
-    sys.stderr.write(f"graviton-agent: {message}\n")
+    say(f"graviton-agent: {message}")
     if hint:
-        sys.stderr.write(f"hint: {hint}\n")
+        say(f"hint: {hint}")
     return code
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"graviton-agent {__version__}")
+        tell(f"graviton-agent {__version__}")
         raise typer.Exit
 
 

@@ -6,6 +6,7 @@ import typer
 
 from graviton_agent.cli.units import open_scene
 from graviton_agent.errors import ExitCode
+from graviton_agent.terminal import tell
 
 
 def status(
@@ -30,11 +31,11 @@ def status(
 
         from graviton_agent.report.status import status_to_json
 
-        typer.echo(json.dumps(status_to_json(host, daemon, verified), indent=2))
+        tell(json.dumps(status_to_json(host, daemon, verified), indent=2))
     else:
         from graviton_agent.report.status import render_status
 
-        typer.echo(render_status(host, daemon, verified, datetime.now(UTC)))
+        tell(render_status(host, daemon, verified, datetime.now(UTC)))
     if scene.not_graviton is not None:
         return ExitCode.NOT_GRAVITON
     state = scenes.exit_code(outlook for outlook, _ in verified)

@@ -12,10 +12,12 @@ from graviton_agent.installed import ENVIRONMENT, STATE
 from graviton_agent.profiles.application import Application, State, unfit
 from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, why_unmanaged
 from graviton_agent.profiles.facts import observe_host
+from graviton_agent.profiles.reverts import RevertStore
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.profiles.survey import managed_units, patterns, template_files
 from graviton_agent.root import Root
 from graviton_agent.service.configured import RECORD
+from graviton_agent.state import refuse_foreign
 from graviton_agent.units import environment_file
 from graviton_agent.units.bus import Bus
 from graviton_agent.units.environment_file import EnvironmentFile
@@ -84,7 +86,7 @@ class Scene:
     """One look at this machine, or at a tree and a bus that stand for one."""
 
     def __init__(self, bus: Bus, root: Root) -> None:
-        """Reads the configuration, the host and the manager's environment. Raises BusError."""
+        """Reads the configuration, the host and the manager's environment. Raises BusError, StateError."""
         self.bus = bus
         self.root = root
         self.prefix = "" if root.is_this_machine else str(root.path)
@@ -94,6 +96,9 @@ class Scene:
         self.facts = observe_host(root)
         self.manager = manager_environment(bus)
         self.store = ProfileStore.below(root)
+        # What stands there is not to be believed if it is somebody else's.
+        refuse_foreign(self.store.state)
+        self.reverts = RevertStore(self.store.state)
         self.folder = root.path / ENVIRONMENT.lstrip("/")
 
     def again(self) -> "Scene":
@@ -120,6 +125,21 @@ class Scene:
         names = [self.require_managed(name).name for name in named]
         outlooks = self.survey(names).outlooks
         return tuple(outlooks[name] for name in dict.fromkeys(names)) or tuple(outlooks.values())
+
+    def require_group(self, named: Sequence[str]) -> tuple[str, ...]:
+        """The units that were named, by their own names, and templates, which stand for all their instances.
+
+        Raises AgentError for one that isn't managed.
+        """
+        return tuple(dict.fromkeys(map(self._require_one_or_all, named)))
+
+    def _require_one_or_all(self, name: str) -> str:
+        if not is_template(name):
+            return self.require_managed(name).name
+        if self.configuration.unit(name) is None:
+            reason = why_unmanaged(name, self.configuration)
+            raise UsageError(f"{name} is not managed: {reason}", hint=f"graviton-agent enable {name}")
+        return name
 
     def read_unit(self, name: str) -> Unit:
         """A unit that was named on the command line, whether it exists or not. Raises AgentError."""
@@ -185,6 +205,7 @@ class Scene:
             manager=self.manager,
             profiles=profiles,
             broken=broken,
+            reverts=self.reverts.read(),
             root=self.root,
         )
 

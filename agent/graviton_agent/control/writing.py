@@ -5,7 +5,6 @@ changed profile, looks for itself, and finds everything in place.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from graviton_agent.control.scene import Outlook, Scene
@@ -18,37 +17,44 @@ from graviton_agent.units.names import is_template, template_of
 def apply(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
     """Makes the environment files of units what they must be, and returns what changed by that.
 
-    A unit that is named is applied even if it was reverted before; without names all others are.
-    Raises AgentError.
+    What is named, a unit or a template for all its instances, is applied even if it was reverted before;
+    without names all others are. Raises AgentError.
     """
     with scene.store.locked():
-        for unit in named:
-            profile = scene.store.read(unit)
-            if profile is not None and profile.reverted is not None:
-                scene.store.write(profile.revert(None))
+        for name in named:
+            scene.reverts.take_up(name)
         return _put(scene, named)
 
 
 def revert(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
-    """Takes back the environments of units, and sees to it that they stay away. Raises AgentError."""
+    """Takes back the environments of units, and sees to it that they stay away. Raises AgentError.
+
+    A template stands for all its instances, those to come included, and no name for all that is managed now.
+    They stay away whatever changes: only `apply` or `calibrate`, with the name, takes them up again.
+    """
     now = datetime.now(UTC)
     with scene.store.locked():
-        before = scene.survey(named)
-        for unit in named or before.outlooks:
-            profile = before.outlooks[unit].assessment.profile
-            if profile is not None and profile.environment and profile.reverted is None:
-                # It may be a sibling's, which keeps its own as it is.
-                scene.store.write(replace(profile, unit=unit).revert(now))
+        # Templates first, for they end what was said of their instances.
+        for name in sorted(named or scene.configuration.units, key=is_template, reverse=True):
+            if named or scene.configuration.unit(name) is not None:
+                scene.reverts.revert(name, now)
         return _put(scene, named)
 
 
-def keep(scene: Scene, profile: Profile) -> Outlook | None:
+def keep(scene: Scene, profile: Profile, *, began: datetime) -> Outlook | None:
     """Keeps a new profile and puts in place what follows from it. Raises AgentError.
+
+    Args:
+        scene: of now.
+        profile: what was found.
+        began: when the calibration began. What was reverted before is taken up again, and what was reverted
+            meanwhile is not.
 
     Returns the unit as it was before; None if it is managed no more.
     """
     with scene.store.locked():
         scene.store.write(profile)
+        scene.reverts.take_up(profile.unit, before=began)
         return next(iter(_put(scene, [profile.unit])), None)
 
 
@@ -58,7 +64,7 @@ def settle(scene: Scene, unit: str) -> Outlook | None:
     What was reverted stays so. Returns the unit as it was before; None for a template. Raises AgentError.
     """
     with scene.store.locked():
-        return next(iter(_put(scene, [unit])), None)
+        return next((outlook for outlook in _put(scene, [unit]) if outlook.name == unit), None)
 
 
 def withdraw(scene: Scene, unit: str) -> None:
@@ -84,4 +90,8 @@ def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
     for template, file in survey.templates.items():
         if not named or template in templates:
             environment_file.put(scene.folder, template, file)
-    return tuple(outlook for name, outlook in survey.outlooks.items() if not named or name in named)
+    return tuple(
+        outlook
+        for name, outlook in survey.outlooks.items()
+        if not named or name in named or template_of(name) in named
+    )

@@ -14,9 +14,11 @@ from graviton_agent.profiles.application import (
     uncalibrated,
     unfit,
     unmanaged,
+    without_profile,
 )
 from graviton_agent.profiles.facts import HostFacts, observe_present
 from graviton_agent.profiles.profile import Profile
+from graviton_agent.profiles.reverts import Reverts
 from graviton_agent.profiles.subject import Subject, make_subject
 from graviton_agent.root import Root
 from graviton_agent.units.names import template_of
@@ -36,6 +38,8 @@ class Circumstances:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     broken: Mapping[str, StateError] = field(default_factory=dict)
     """The units whose profile can't be read."""
+    reverts: Reverts = field(default_factory=Reverts)
+    """What the operator has taken back."""
     root: Root = field(default_factory=Root)
 
     @property
@@ -74,20 +78,20 @@ def assess(unit: Unit, given: Circumstances) -> Assessment:
         subject = make_subject(unit, managed, given.manager, given.root)
     except AgentError as error:
         return Assessment(unfit(unit.name, error))
+    unless = without_profile(unit.name, not_graviton=given.not_graviton, reverted=given.reverts.of(unit.name))
     found = []
     for profile in candidates(unit.name, given.profiles, given.sections):
         present = observe_present(subject, given.host, profile.fingerprint, given.root)
-        found.append((decide(present, profile, not_graviton=given.not_graviton), profile))
+        is_exception = given.reverts.is_exception(unit.name)
+        found.append((decide(present, profile, is_exception=is_exception), profile))
     if not found:
-        return Assessment(_without_profile(unit.name, given), subject)
+        return Assessment(unless or _uncalibrated(unit.name, given), subject)
     application = best([application for application, _ in found], unit.name)
     profile = next(profile for known, profile in found if known is application)
-    return Assessment(application, subject, profile)
+    return Assessment(unless or application, subject, profile)
 
 
-def _without_profile(unit: str, given: Circumstances) -> Application:
-    if given.not_graviton is not None:
-        return Application(unit, State.NOT_GRAVITON, given.not_graviton)
+def _uncalibrated(unit: str, given: Circumstances) -> Application:
     if unit in given.broken:
         return Application(unit, State.UNCALIBRATED, given.broken[unit].message)
     return uncalibrated(unit)

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,8 +53,6 @@ class Profile:
     """Path of the record on the host that calibrated."""
     agent: str = field(default=__version__)
     """The version of graviton-agent that calibrated."""
-    reverted: datetime | None = None
-    """When somebody asked for the default in spite of it; it is not applied until it is asked for again."""
 
     def __post_init__(self) -> None:
         if not is_service_name(self.unit) or is_template(self.unit):
@@ -86,14 +84,9 @@ class Profile:
         """Whether it came to nothing so long ago that another try is worth while."""
         return self.outcome is Outcome.INCONCLUSIVE and now - self.calibrated >= RETRY_AFTER
 
-    def revert(self, now: datetime | None) -> "Profile":
-        """The same, reverted at that time, or not at all."""
-        return replace(self, reverted=None if now is None else now.replace(microsecond=0))
-
     def to_json(self) -> str:
         """The profile as indented JSON."""
         values = {**dataclasses.asdict(self), "calibrated": self.calibrated.isoformat()}
-        values["reverted"] = None if self.reverted is None else self.reverted.isoformat()
         return json.dumps({"format": FORMAT, **values}, indent=1) + "\n"
 
 
@@ -139,7 +132,6 @@ def parse_profile(content: bytes) -> Profile:
             gain=float(values.pop("gain")),
             gain_interval=(float(low), float(high)),
             calibrated=_time(values.pop("calibrated")),
-            reverted=None if (reverted := values.pop("reverted")) is None else _time(reverted),
             record=None if (record := values.pop("record")) is None else _text(record),
             **{name: _text(values.pop(name)) for name in ("unit", "reason", "agent")},
         )

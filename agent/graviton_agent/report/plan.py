@@ -33,10 +33,10 @@ def render_plan(outlooks: Sequence[Outlook]) -> str:
 NO_UNITS = f"{INDENT}No unit is managed. `graviton-agent enable UNIT` manages one."
 
 
-def render_done(before: Sequence[Outlook]) -> str:
-    """What was done: the outlooks from just before."""
+def render_done(before: Sequence[Outlook], named: Sequence[str]) -> str:
+    """What was done: the outlooks from just before, and what was named for it."""
     if not before:
-        return NO_UNITS
+        return f"{INDENT}No instance of {' '.join(named)} is known yet." if named else NO_UNITS
     changed = [outlook for outlook in before if outlook.changes]
     renewed = any(outlook.renews for outlook in before)
     parts = [_block(outlook) for outlook in before]

@@ -93,7 +93,6 @@ def _profile(profile: Profile | None) -> dict[str, Any] | None:
         "gain": profile.gain,
         "gain_interval": profile.gain_interval,
         "calibrated": profile.calibrated.isoformat(),
-        "reverted": profile.reverted.isoformat() if profile.reverted else None,
         "record": profile.record,
         "agent": profile.agent,
     }

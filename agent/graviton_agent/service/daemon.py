@@ -5,7 +5,6 @@ files can do without. asyncio alone takes as long as half of the rest.
 """
 
 import os
-import sys
 import threading
 from typing import Any
 
@@ -15,17 +14,12 @@ from graviton_agent.service.notify import Notifier
 from graviton_agent.service.status import Doing, status
 from graviton_agent.service.upkeep import Overview, Upkeep
 from graviton_agent.service.worker import Worker
+from graviton_agent.terminal import say
 
 START_SECONDS = 5.0
 """After that the agent counts as started, whatever keeps it waiting, PID 1 or a disk: units
 then start on what is there."""
 LATE = f"the units could not be looked at within {START_SECONDS:g} s"
-
-
-def say(line: str) -> None:
-    """Writes a line to the journal."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def main() -> int:

@@ -6,7 +6,6 @@ when its share of the host's gate time is over.
 
 import contextlib
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
@@ -19,6 +18,7 @@ from graviton_agent.service.gate_time import GateTime, NoTimeLeftError
 from graviton_agent.service.marks import Mark, Marks
 from graviton_agent.service.notify import Notifier
 from graviton_agent.service.upkeep import Upkeep, View
+from graviton_agent.terminal import say
 from graviton_agent.units.names import require_service_name
 
 STOP_SECONDS = 5.0
@@ -45,7 +45,7 @@ def main(unit: str) -> int:
     except AgentError as error:
         told = error.message
     if told:
-        sys.stderr.write(f"{unit} starts on default values: {told}\n")
+        say(f"{unit} starts on default values: {told}")
     return 0
 
 
@@ -56,7 +56,7 @@ def open_gate(unit: str, root: Root, calibrate: Calibration, *, upkeep: Upkeep |
     """
     if not (root.path / ENVIRONMENT.lstrip("/")).is_dir():
         return "the agent isn't running"
-    upkeep = upkeep or Upkeep(root, say=lambda line: sys.stderr.write(f"{line}\n"))
+    upkeep = upkeep or Upkeep(root, say=say)
     overview = upkeep.look()
     view = overview.units.get(unit)
     if view is None or view.policy is not Calibrate.BEFORE_START:

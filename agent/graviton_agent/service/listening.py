@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from graviton_agent.configuration.sources import DROP_INS, SUFFIX
 from graviton_agent.installed import CONFIGURATION_BASES, FOLDER, STATE
-from graviton_agent.profiles import store
+from graviton_agent.profiles import reverts, store
 from graviton_agent.service.upkeep import Overview
 from graviton_agent.service.ways import Step, way_to_file, way_to_folder
 
 EVERYBODY = "all units"
-"""Listens to the configuration and to the profiles, on which all may depend. No unit's name."""
+"""Listens to the configuration, to the profiles and to what is reverted, on which all may depend. No unit's
+name."""
 
 
 def steps(overview: Overview | None, root: str = "") -> Mapping[str, list[Step]]:
@@ -20,6 +21,7 @@ def steps(overview: Overview | None, root: str = "") -> Mapping[str, list[Step]]
     configuration = [f"{root}{base}/{FOLDER}" for base in CONFIGURATION_BASES]
     folders = {path: SUFFIX for folder in configuration for path in (folder, f"{folder}/{DROP_INS}")}
     folders[f"{root}{STATE}/{store.FOLDER}"] = store.SUFFIX
+    folders[f"{root}{STATE}/{reverts.FOLDER}"] = reverts.SUFFIX
     found = {EVERYBODY: [step for path, ending in folders.items() for step in way_to_folder(path, ending)]}
     for name, view in overview.units.items() if overview else ():
         found[name] = [step for path in sorted(view.files) for step in way_to_file(root + path)]

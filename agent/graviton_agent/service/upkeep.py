@@ -11,6 +11,7 @@ from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE, STATE
 from graviton_agent.profiles.application import State, unfit
 from graviton_agent.profiles.assessment import Assessment, Circumstances, assess
 from graviton_agent.profiles.facts import observe_host
+from graviton_agent.profiles.reverts import RevertStore
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.profiles.survey import managed_units, patterns, template_files
 from graviton_agent.root import Root
@@ -117,6 +118,7 @@ class Upkeep:
                 manager=manager,
                 profiles=profiles,
                 broken=broken,
+                reverts=RevertStore(self._store.state).read(),
                 root=self._root,
             )
             if names is None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from graviton_agent.errors import StateError
 from graviton_agent.regular_file import read_regular
 from graviton_agent.settings.catalogue import CATALOGUE
-from graviton_agent.state import write_atomically
+from graviton_agent.state import PRIVATE_FILE, write_atomically
 from graviton_agent.units.check import LARGEST_FILE
 from graviton_agent.units.identity import HOST_FACTS, parse_head, render_head
 from graviton_agent.units.names import environment_file_name, is_service_name
@@ -145,7 +145,8 @@ def write(folder: Path, file: EnvironmentFile) -> bool:
         raise StateError(f"the environment of {file.unit} depends on too many files")
     if not path.is_symlink() and read_regular(str(path), LARGEST_FILE) == content:
         return False
-    write_atomically(path, content)
+    # PID 1 alone reads it, as root.
+    write_atomically(path, content, mode=PRIVATE_FILE)
     return True
 
 
