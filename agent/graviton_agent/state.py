@@ -31,13 +31,16 @@ def state_directory() -> Path:
     return base / "graviton-agent"
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, make_folder: bool = True) -> None:
     """Writes a file in one step: readers see the old content or the new, also after a power cut.
+
+    Its folder is made if need be, unless a missing one is to be a failure.
 
     Raises StateError, naming the file and the cause, and leaves nothing behind.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid():x}.{time.monotonic_ns():x}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

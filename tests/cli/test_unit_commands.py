@@ -257,7 +257,7 @@ def test_status_is_the_host_the_agent_and_a_line_for_each_unit(command: Command,
     assert result.code == ExitCode.OK
     host, _, agent, _, header, llm, web, _, why = result.out.splitlines()
     assert host.startswith("c7g.xlarge   Graviton3")
-    assert agent == "  agent not installed"
+    assert agent == "  agent active"
     assert header.split() == ["unit", "state", "promised", "calibrated", "runs"]
     assert llm.split()[:3] == ["llm.service", "applied", "1.28x"]
     assert web.split("   ")[1].strip() == "not calibrated"
@@ -273,7 +273,7 @@ def test_status_as_json(command: Command, machine: Managed) -> None:
     machine.calibrated()
     found = json.loads(command("status", "--json").out)
     assert found["host"]["product"] == "Graviton3"
-    assert found["agent"] == {"state": "not installed", "since": None, "status": ""}
+    assert found["agent"] == {"state": "active", "since": None, "status": ""}
     (unit,) = found["units"]
     assert (unit["state"], unit["planned"], unit["environment"]) == ("applied", BOTH, {})
     assert unit["profile"]["gain_interval"] == [1.28, 1.34]

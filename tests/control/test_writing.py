@@ -9,7 +9,8 @@ import pytest
 
 from graviton_agent.control.scene import exit_code
 from graviton_agent.control.writing import apply, keep, revert, settle, withdraw
-from graviton_agent.errors import ExitCode, StateError
+from graviton_agent.errors import AgentError, ExitCode, StateError
+from graviton_agent.installed import SERVICE
 from graviton_agent.profiles.application import State
 from tests.control.machine import Managed
 from tests.control.systemd import missing, properties
@@ -359,3 +360,36 @@ def test_the_profiles_that_tests_keep_are_those_of_their_units(machine: Managed)
     # The helper reads the configuration as the agent does; were it another one, all would be stale.
     host = replace(machine.host, managed=managed())
     assert machine.calibrated().fingerprint == host.profile().fingerprint
+
+
+# Without the agent
+
+
+def test_a_new_profile_is_kept_and_put_in_place_only_when_the_agent_is_up(machine: Managed) -> None:
+    profile = machine.calibrated()
+    machine.agent("inactive")
+    outlook = keep(machine.scene, profile, began=profile.calibrated)
+    assert outlook is not None
+    assert (outlook.state, outlook.changes, outlook.is_agent_up) == (State.APPLIED, False, False)
+    assert machine.environment() is None
+    machine.agent("active")
+    apply(machine.scene, [])
+    assert machine.variables() == BF16
+
+
+@pytest.mark.parametrize("state", ["inactive", "failed", "deactivating"])
+def test_nothing_can_be_applied_while_the_agent_is_not_up(machine: Managed, state: str) -> None:
+    machine.calibrated()
+    machine.agent(state)
+    with pytest.raises(AgentError, match="isn't running") as caught:
+        apply(machine.scene, [])
+    assert caught.value.hint == "systemctl start graviton-agent"
+    assert machine.environment() is None
+
+
+def test_what_a_killed_and_masked_agent_has_left_goes_with_the_next_command(machine: Managed) -> None:
+    machine.calibrated()
+    apply(machine.scene, [])
+    machine.bus.add(properties(SERVICE, ActiveState=("s", "failed"), LoadState=("s", "masked")))
+    settle(machine.scene, "llm.service")
+    assert machine.environment() is None

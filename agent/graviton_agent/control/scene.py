@@ -3,14 +3,16 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from graviton_agent.configuration.compiled import Configuration, digest_of, read_compiled
 from graviton_agent.configuration.problem import unit_meant
 from graviton_agent.errors import AgentError, ExitCode, StateError, UsageError
 from graviton_agent.host import Verdict, read_host
 from graviton_agent.installed import ENVIRONMENT, STATE
+from graviton_agent.patience import Patience
 from graviton_agent.profiles.application import Application, State, unfit
-from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, why_unmanaged
+from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, silent, why_unmanaged
 from graviton_agent.profiles.facts import observe_host
 from graviton_agent.profiles.reverts import RevertStore
 from graviton_agent.profiles.store import ProfileStore
@@ -23,6 +25,7 @@ from graviton_agent.units.bus import Bus
 from graviton_agent.units.environment_file import EnvironmentFile
 from graviton_agent.units.manager import list_units, manager_environment
 from graviton_agent.units.names import is_service_name, is_template, template_of
+from graviton_agent.units.placing import agent_is_up
 from graviton_agent.units.unit import Unit, UnitError, read_unit
 from graviton_agent.units.unit_files import UnitFiles
 
@@ -42,7 +45,9 @@ class Outlook:
     before: Mapping[str, str]
     """What its processes are given now, its template's file included."""
     after: Mapping[str, str]
-    """What they would be given if everything were put in place."""
+    """What they would be given if everything were put in place that may be."""
+    is_agent_up: bool = True
+    """Whether the agent runs; without it nothing is put in place."""
 
     @property
     def state(self) -> State:
@@ -104,6 +109,11 @@ class Scene:
     def again(self) -> "Scene":
         """Another look: much can have changed while a calibration ran, and consent been withdrawn."""
         return type(self)(self.bus, self.root)
+
+    @property
+    def agent_is_up(self) -> bool:
+        """Whether the agent runs; nothing is put in place without it. Raises BusError."""
+        return agent_is_up(self.bus)
 
     @property
     def not_graviton(self) -> str | None:
@@ -174,7 +184,8 @@ class Scene:
             *in_place,
         }
         names = {*managed_units(self.configuration, known), *filter(is_no_template, in_place)}
-        found = {name: self._look(name, circumstances) for name in sorted(names)}
+        found = self._look(sorted(names), circumstances)
+        is_agent_up = self.agent_is_up
         templates = template_files(
             self.configuration,
             {name: (unit, seen.application) for name, (unit, seen) in found.items() if unit is not None},
@@ -192,7 +203,8 @@ class Scene:
                 seen,
                 in_place.get(name),
                 {**_variables(in_place.get(template)), **_variables(in_place.get(name))},
-                {**_variables(after), **seen.application.variables},
+                {**_variables(after), **seen.application.variables} if is_agent_up else {},
+                is_agent_up,
             )
         return Survey(outlooks, templates)
 
@@ -209,15 +221,30 @@ class Scene:
             root=self.root,
         )
 
-    def _look(self, name: str, circumstances: Circumstances) -> tuple[Unit | None, Assessment]:
-        try:
-            unit = read_unit(self.bus, name)
-            if unit.name != name:
-                hint = f"graviton-agent enable {unit.name}"
-                raise UnitError(f"it is another name of {unit.name}", hint=hint)  # noqa: TRY301 - as below
-        except UnitError as error:
-            return None, Assessment(unfit(name, error))
-        return unit, assess(unit, circumstances)
+    def _look(
+        self, names: Sequence[str], circumstances: Circumstances
+    ) -> dict[str, tuple[Unit | None, Assessment]]:
+        """Each unit, and what it gets; one whose files don't answer costs the others nothing."""
+        found: dict[str, tuple[Unit | None, Assessment]] = {}
+        units: dict[str, Unit] = {}
+        for name in names:
+            try:
+                units[name] = self._own_unit(name)
+            except UnitError as error:
+                found[name] = None, Assessment(unfit(name, error))
+        assessed = Patience().each(
+            {name: partial(assess, unit, circumstances) for name, unit in units.items()}
+        )
+        found |= {name: (unit, assessed.get(name) or silent(name)) for name, unit in units.items()}
+        return dict(sorted(found.items()))
+
+    def _own_unit(self, name: str) -> Unit:
+        """The unit whose own name this is. Raises UnitError for another name of it."""
+        unit = read_unit(self.bus, name)
+        if unit.name != name:
+            hint = f"graviton-agent enable {unit.name}"
+            raise UnitError(f"it is another name of {unit.name}", hint=hint)
+        return unit
 
     def _in_place(self) -> dict[str, EnvironmentFile | None]:
         """The environment files that are there, by unit or template; None for one that isn't the agent's."""

@@ -4,22 +4,28 @@ All of it happens under the lock that the daemon takes too, and by the same core
 changed profile, looks for itself, and finds everything in place.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from graviton_agent.control.scene import Outlook, Scene
+from graviton_agent.errors import AgentError
 from graviton_agent.profiles.application import State
 from graviton_agent.profiles.profile import Profile
-from graviton_agent.units import environment_file
+from graviton_agent.units.environment_file import EnvironmentFile
 from graviton_agent.units.names import is_template, template_of
+from graviton_agent.units.placing import agent_is_up, place
+
+START = "systemctl start graviton-agent"
 
 
 def apply(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
     """Makes the environment files of units what they must be, and returns what changed by that.
 
     What is named, a unit or a template for all its instances, is applied even if it was reverted before;
-    without names all others are. Raises AgentError.
+    without names all others are. Raises AgentError, also where the agent is not up: nothing can be put there.
     """
+    if not scene.agent_is_up:
+        raise AgentError("the agent isn't running, and nothing is put in place without it", hint=START)
     with scene.store.locked():
         for name in named:
             scene.reverts.take_up(name)
@@ -71,12 +77,13 @@ def withdraw(scene: Scene, unit: str) -> None:
     """Removes the files of a unit, or of a template and its instances, managed no more. Raises AgentError."""
     with scene.store.locked():
         survey = scene.survey()
-        for name, outlook in survey.outlooks.items():
-            if unit in {name, template_of(name)} and outlook.state is State.UNMANAGED:
-                environment_file.remove(scene.folder, name)
-        for template, file in survey.templates.items():
-            if template in {unit, template_of(unit)}:
-                environment_file.put(scene.folder, template, file)
+        outlooks = survey.outlooks.items()
+        gone = [name for name, outlook in outlooks if outlook.state is State.UNMANAGED]
+        files = {
+            **dict.fromkeys(name for name in gone if unit in {name, template_of(name)}),
+            **{name: file for name, file in survey.templates.items() if name in {unit, template_of(unit)}},
+        }
+        _place(scene, files)
 
 
 def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
@@ -84,14 +91,23 @@ def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
     survey = scene.survey(named)
     # An instance may live on its template's file, which goes as soon as one of them differs.
     templates = {unit if is_template(unit) else template_of(unit) for unit in named} - {None}
-    for name, outlook in survey.outlooks.items():
-        if not named or name in named or template_of(name) in templates:
-            environment_file.put(scene.folder, name, outlook.application.file)
-    for template, file in survey.templates.items():
-        if not named or template in templates:
-            environment_file.put(scene.folder, template, file)
+    outlooks = survey.outlooks.items()
+    files = {name: outlook.application.file for name, outlook in outlooks}
+    _place(
+        scene,
+        {
+            name: file
+            for name, file in (*files.items(), *survey.templates.items())
+            if not named or name in named or name in templates or template_of(name) in templates
+        },
+    )
     return tuple(
         outlook
         for name, outlook in survey.outlooks.items()
         if not named or name in named or template_of(name) in named
     )
+
+
+def _place(scene: Scene, files: Mapping[str, EnvironmentFile | None]) -> None:
+    """Makes files what they must be, if the agent is up. Raises StateError for the first that fails."""
+    place(scene.folder, files, is_up=lambda: agent_is_up(scene.bus)).raise_first()

@@ -22,7 +22,10 @@ from graviton_agent.profiles.reverts import Reverts
 from graviton_agent.profiles.subject import Subject, make_subject
 from graviton_agent.root import Root
 from graviton_agent.units.names import template_of
-from graviton_agent.units.unit import Unit
+from graviton_agent.units.unit import Unit, UnitError
+
+SILENT = "its files don't answer"
+SILENT_HINT = "a file system that they are on may be dead: the unit is looked at again as soon as they answer"
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ def assess(unit: Unit, given: Circumstances) -> Assessment:
     application = best([application for application, _ in found], unit.name)
     profile = next(profile for known, profile in found if known is application)
     return Assessment(unless or application, subject, profile)
+
+
+def silent(unit: str) -> Assessment:
+    """What a unit gets whose files nobody could look at: nothing, for nobody knows what they have become."""
+    return Assessment(unfit(unit, UnitError(SILENT, hint=SILENT_HINT)))
 
 
 def _uncalibrated(unit: str, given: Circumstances) -> Application:

@@ -105,7 +105,8 @@ class ProfileStore:
         """Holds the lock of who writes profiles and environment files. Raises BusyError, StateError."""
         private_folder(self.state)
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            # Not for writing: a disk that can't be written to any more holds nobody from reading.
+            flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(self.state / LOCK, flags, 0o600)
         except OSError as error:
             raise StateError(f"can't write in {self.state}: {error.strerror}") from error

@@ -78,6 +78,10 @@ def restart(names: Sequence[str]) -> str:
 def next_step(outlook: Outlook) -> str | None:
     """What has to happen for the unit to get something, or may; None where there is nothing to be done."""
     subject, name = outlook.assessment.subject, outlook.name
+    if outlook.application.file is not None and not outlook.is_agent_up:
+        return (
+            "the agent isn't running: it is put in place when that starts, by systemctl start graviton-agent"
+        )
     if outlook.state in {State.UNCALIBRATED, State.STALE} and subject is not None:
         by_hand = f"graviton-agent calibrate {name}"
         match subject.managed.calibrate:
