@@ -229,7 +229,7 @@ def test_a_state_directory_that_cannot_be_written_is_told_and_costs_no_result(
     told: list[str] = []
     record = run(make_believe(tmp_path), marked, narrate=told.append)
     assert record.decision.environment == BF16
-    assert any("the record is not kept: can't write /proc/nothing" in words for words in told)
+    assert any("the record is not kept: can't make /proc/nothing" in words for words in told)
 
 
 def test_a_model_that_does_not_fit_starts_nothing(tmp_path: Path, state: Path, marked: Marked) -> None:
