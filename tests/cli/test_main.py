@@ -28,6 +28,8 @@ def test_the_exit_codes_are_a_contract() -> None:
         "DRIFT": 10,
         "RESTART_NEEDED": 11,
         "STALE": 12,
+        "UNCONFIRMED": 13,
+        "UNDECIDED": 14,
         "INTERRUPTED": 130,
         "TERMINATED": 143,
     }

@@ -569,3 +569,10 @@ def test_options_that_make_no_sense_leave_nothing_behind(
 
 def test_a_unit_that_the_image_lacks_can_not_be_enabled(command: Command, image: Path) -> None:
     failed(command("enable", "lm.service", "--root", image), ExitCode.USAGE, r"there is no unit lm\.service")
+
+
+def test_status_prints_metrics(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    command("apply")
+    lines = command("status", "--prometheus").out.splitlines()
+    assert 'graviton_agent_unit_gain_ratio{unit="llm.service"} 1.28' in lines

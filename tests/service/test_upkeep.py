@@ -11,15 +11,18 @@ import pytest
 from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.configuration.compiled import Calibrate
 from graviton_agent.errors import StateError
-from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE, STATE
+from graviton_agent.installed import CALIBRATED, ENVIRONMENT, METRICS, SERVICE, STATE
 from graviton_agent.patience import Patience
 from graviton_agent.profiles.application import State
+from graviton_agent.profiles.fleet_folders import PACKAGED
+from graviton_agent.profiles.fleet_profile import leave_host
 from graviton_agent.root import Root
 from graviton_agent.service.marks import Mark, Marks
 from graviton_agent.service.upkeep import Upkeep
 from graviton_agent.units import environment_file
 from tests.control.machine import UNIT, Managed
 from tests.control.systemd import missing, properties, running
+from tests.profiles.fleet import limited
 from tests.profiles.host import TORCH, install_torch
 from tests.service.daemon import files_below, make_upkeep
 
@@ -225,6 +228,43 @@ def test_a_masked_agent_leaves_nothing_behind(machine: Managed, upkeep: Upkeep) 
     machine.host.tree.link(f"run/systemd/system/{SERVICE}", "/dev/null")
     upkeep.leave()
     assert machine.environment() is None
+
+
+def test_a_fleets_profile_is_taken_and_kept_once(machine: Managed, upkeep: Upkeep, said: list[str]) -> None:
+    limited(machine.host.tree)
+    found = leave_host(machine.calibrated())
+    machine.store.remove(UNIT)
+    machine.host.tree.write(f"{PACKAGED[1:]}/{found.name}", found.to_json())
+    upkeep.look()
+    assert said[0] == f"llm.service takes {PACKAGED}/{found.name}"
+    assert machine.environment() is not None
+    said.clear()
+    upkeep.look()
+    upkeep.look(frozenset({UNIT}))
+    assert said == []
+
+
+def test_a_fleets_profile_that_is_withdrawn_takes_its_file_away(machine: Managed, upkeep: Upkeep) -> None:
+    limited(machine.host.tree)
+    found = leave_host(machine.calibrated())
+    machine.store.remove(UNIT)
+    path = machine.host.tree.write(f"{PACKAGED[1:]}/{found.name}", found.to_json())
+    upkeep.look()
+    path.unlink()
+    upkeep.look()
+    assert machine.environment() is None
+
+
+def test_the_metrics_say_what_runs(machine: Managed, upkeep: Upkeep) -> None:
+    folder = machine.root.path / METRICS[1:]
+    folder.mkdir(parents=True)
+    machine.calibrated()
+    machine.start()
+    upkeep.look()
+    upkeep.publish()
+    text = (folder / "graviton-agent.prom").read_text()
+    assert 'graviton_agent_unit_restart_needed{unit="llm.service"} 1\n' in text
+    assert 'graviton_agent_unit_in_sync{unit="llm.service"} 0\n' in text
 
 
 def test_a_unit_whose_files_never_answer_costs_the_others_nothing_and_gets_nothing(

@@ -57,6 +57,9 @@ def rootfs(release: Release, more: str | None = None) -> Path:
     digest = hashlib.sha256(json.dumps(MMDEBSTRAP).encode()).hexdigest()[:12]
     name = release.name if more is None else f"{release.name}+{more}"
     finished = CACHE / f"{name}@{digest}"
+    if finished.is_dir():
+        # It came in one step. Another one may be in the making, for which nobody has to wait.
+        return finished
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

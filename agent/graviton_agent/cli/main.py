@@ -14,10 +14,13 @@ import typer
 from graviton_agent import __version__
 from graviton_agent.cli.apply import apply
 from graviton_agent.cli.calibrate import calibrate
+from graviton_agent.cli.clean import clean
 from graviton_agent.cli.config import config
 from graviton_agent.cli.detect import detect
 from graviton_agent.cli.enable import disable, enable
+from graviton_agent.cli.fleet import fleet
 from graviton_agent.cli.plan import plan
+from graviton_agent.cli.profile import profile
 from graviton_agent.cli.revert import revert
 from graviton_agent.cli.service import daemon, gate
 from graviton_agent.cli.settings import settings
@@ -44,7 +47,10 @@ app.command("apply")(apply)
 app.command("revert")(revert)
 app.command("verify")(verify)
 app.command("status")(status)
+app.command("clean")(clean)
 app.add_typer(config)
+app.add_typer(profile)
+app.add_typer(fleet)
 app.command("daemon")(daemon)
 app.command("gate")(gate)
 

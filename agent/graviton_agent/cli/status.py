@@ -11,6 +11,9 @@ from graviton_agent.terminal import tell
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print all facts as JSON.")] = False,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print metrics in Prometheus's text format.")
+    ] = False,
 ) -> ExitCode:
     """Print the host, the agent, and where each unit stands: its profile, gain, age and state.
 
@@ -21,7 +24,10 @@ def status(
     from graviton_agent.control import scene as scenes
     from graviton_agent.control.daemon import read_daemon
     from graviton_agent.control.verifying import exit_code, verify_unit
+    from graviton_agent.errors import UsageError
 
+    if as_json and prometheus:
+        raise UsageError("--json or --prometheus?", hint="name one of them")
     with open_scene() as scene:
         daemon = read_daemon(scene.bus)
         verified = [(outlook, verify_unit(scene, outlook)) for outlook in scene.select([])]
@@ -32,6 +38,14 @@ def status(
         from graviton_agent.report.status import status_to_json
 
         tell(json.dumps(status_to_json(host, daemon, verified), indent=2))
+    elif prometheus:
+        from graviton_agent.metrics import render, unit_metrics
+
+        units = [
+            unit_metrics(outlook.name, outlook.state, found.sync, outlook.assessment.profile)
+            for outlook, found in verified
+        ]
+        tell(render(host, units, problems=len(scene.configuration.problems)).rstrip("\n"))
     else:
         from graviton_agent.report.status import render_status
 

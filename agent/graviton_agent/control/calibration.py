@@ -102,6 +102,7 @@ def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -
         reason=decision.reason,
         calibrated=record.created,
         record=str(record_path(record, state)),
+        seconds=round(record.seconds, 1),
     )
     return Calibrated(record, profile, began)
 

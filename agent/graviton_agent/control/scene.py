@@ -14,6 +14,7 @@ from graviton_agent.patience import Patience
 from graviton_agent.profiles.application import Application, State, unfit
 from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, silent, why_unmanaged
 from graviton_agent.profiles.facts import observe_host
+from graviton_agent.profiles.fleet_folders import FleetFolders
 from graviton_agent.profiles.reverts import RevertStore
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.profiles.survey import managed_units, patterns, template_files
@@ -218,6 +219,7 @@ class Scene:
             profiles=profiles,
             broken=broken,
             reverts=self.reverts.read(),
+            fleet=FleetFolders(self.root),
             root=self.root,
         )
 

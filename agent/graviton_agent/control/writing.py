@@ -92,6 +92,11 @@ def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
     # An instance may live on its template's file, which goes as soon as one of them differs.
     templates = {unit if is_template(unit) else template_of(unit) for unit in named} - {None}
     outlooks = survey.outlooks.items()
+    for name, outlook in outlooks:
+        profile = outlook.assessment.profile
+        is_meant = not named or name in named or template_of(name) in templates
+        if is_meant and outlook.assessment.is_new and profile is not None:
+            scene.store.write(profile)
     files = {name: outlook.application.file for name, outlook in outlooks}
     _place(
         scene,

@@ -82,7 +82,8 @@ def decide(present: Present, profile: Profile, *, is_exception: bool = False) ->
     name = present.subject.name
     if differences := profile.fingerprint.differences(present.fingerprint):
         return Application(name, State.STALE, "; ".join(differences), differences=differences)
-    when = f"calibrated on {profile.calibrated.date()}"
+    where = "" if profile.origin is None else f" elsewhere, by {profile.origin}"
+    when = f"calibrated on {profile.calibrated.date()}{where}"
     if profile.outcome is Outcome.KEEP:
         return Application(name, State.DEFAULT, f"{when}: {profile.reason}")
     if profile.outcome is Outcome.INCONCLUSIVE:

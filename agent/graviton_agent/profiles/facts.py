@@ -114,6 +114,31 @@ def observe_present(subject: Subject, host: HostFacts, known: Fingerprint, root:
     return _present(subject, host, location, seen, inside, root=root)
 
 
+def observe_foreseen(
+    subject: Subject,
+    host: HostFacts,
+    location: str,
+    inside: Mapping[str, str],
+    *,
+    known: Mapping[str, str],
+    root: Root,
+) -> Present:
+    """The facts now, of a unit for which nothing was calibrated on this host.
+
+    Args:
+        subject: the unit.
+        host: the facts of this host.
+        location: the folder of its torch.
+        inside: `cpus`, `quota` and `memory`, as they were foreseen.
+        known: the shared facts of a profile; of what torch is built on only the same build can tell.
+        root: of this machine.
+    """
+    seen = _identify(location, root)
+    if seen.get("build") == known["build"] and "libraries" in known:
+        seen["libraries"] = known["libraries"]
+    return _present(subject, host, location, seen, inside, root=root)
+
+
 def _present(
     subject: Subject,
     host: HostFacts,

@@ -95,4 +95,6 @@ def _profile(profile: Profile | None) -> dict[str, Any] | None:
         "calibrated": profile.calibrated.isoformat(),
         "record": profile.record,
         "agent": profile.agent,
+        "origin": profile.origin,
+        "torch": profile.fingerprint.shared.get("torch"),
     }

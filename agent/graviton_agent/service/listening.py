@@ -5,7 +5,7 @@ from functools import partial
 
 from graviton_agent.configuration.sources import DROP_INS, SUFFIX
 from graviton_agent.installed import CONFIGURATION_BASES, FOLDER, STATE
-from graviton_agent.profiles import reverts, store
+from graviton_agent.profiles import fleet_folders, reverts, store
 from graviton_agent.service.upkeep import Overview
 from graviton_agent.service.ways import Step, way_to_file, way_to_folder
 
@@ -23,6 +23,7 @@ def ways(overview: Overview | None, root: str = "") -> Mapping[str, Callable[[],
     folders = {path: SUFFIX for folder in configuration for path in (folder, f"{folder}/{DROP_INS}")}
     folders[f"{root}{STATE}/{store.FOLDER}"] = store.SUFFIX
     folders[f"{root}{STATE}/{reverts.FOLDER}"] = reverts.SUFFIX
+    folders |= {f"{root}{folder}": store.SUFFIX for folder in fleet_folders.FOLDERS}
     found: dict[str, Callable[[], list[Step]]] = {EVERYBODY: partial(_ways_to_folders, folders)}
     for name, view in overview.units.items() if overview else ():
         found[name] = partial(_ways_to_files, [root + path for path in sorted(view.files)])

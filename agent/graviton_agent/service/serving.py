@@ -147,6 +147,7 @@ class Service:
         overview = self._overview
         try:
             overview = self._upkeep.look(names)
+            self._upkeep.publish()
         finally:
             if self._files:
                 armed = self._files.arm(ways(overview))

@@ -1,24 +1,30 @@
 """Makes the environment files what they must be. This is the daemon's purpose, in one pass over the units."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
+from graviton_agent import metrics
 from graviton_agent.configuration.compiled import Calibrate, Configuration
-from graviton_agent.errors import StateError
+from graviton_agent.errors import AgentError, StateError
 from graviton_agent.host import Verdict, read_host
 from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE, STATE
+from graviton_agent.metrics import UnitMetrics, unit_metrics
 from graviton_agent.patience import Patience
 from graviton_agent.profiles.application import State, unfit
 from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, silent
 from graviton_agent.profiles.facts import observe_host
+from graviton_agent.profiles.fleet_folders import FleetFolders
 from graviton_agent.profiles.reverts import RevertStore
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.profiles.survey import managed_units, patterns, template_files
 from graviton_agent.root import Root
 from graviton_agent.service.configured import RECORD, Configured
 from graviton_agent.service.marks import Mark, Marks
+from graviton_agent.service.textfile import Textfile
+from graviton_agent.units import environment_file
 from graviton_agent.units.bus import Bus
 from graviton_agent.units.environment_file import EnvironmentFile
 from graviton_agent.units.identity import FILE_FACT
@@ -27,6 +33,7 @@ from graviton_agent.units.names import environment_file_name, is_service_name, t
 from graviton_agent.units.placing import Placed, place
 from graviton_agent.units.unit import PROPERTIES, Unit, UnitError, unit_of
 from graviton_agent.units.unit_files import UnitFiles
+from graviton_agent.units.verify import Expectation, Sync, verify
 
 Say = Callable[[str], object]
 """Takes a line for the journal."""
@@ -118,8 +125,9 @@ class Upkeep:
         self._configured = configured or Configured(root.path / STATE.lstrip("/") / RECORD)
         self._configuration: Configuration | None = None
         self._enabled_instances: list[str] = []
-        host = read_host(root)
-        self._not_graviton = None if host.verdict is Verdict.GRAVITON else host.reason
+        self._host = read_host(root)
+        self._not_graviton = None if self._host.verdict is Verdict.GRAVITON else self._host.reason
+        self._textfile = Textfile.of(root)
         self._seen: dict[str, _Seen] = {}
 
     def look(self, names: frozenset[str] | None = None) -> Overview:
@@ -145,6 +153,7 @@ class Upkeep:
                     profiles=profiles,
                     broken=broken,
                     reverts=RevertStore(self._store.state).read(),
+                    fleet=FleetFolders(self._root),
                     root=self._root,
                 )
                 if names is None:
@@ -162,6 +171,39 @@ class Upkeep:
         return Overview(
             configuration, self._not_graviton, views, problems[0] if problems else None, placed.is_up
         )
+
+    def publish(self) -> None:
+        """Writes the metrics, where they have changed since. Looks at the units' processes for that."""
+        configuration = self._configuration
+        if configuration is None:
+            return
+        units = [
+            self._unit_metrics(name, seen)
+            for name, seen in sorted(self._seen.items())
+            if configuration.unit(name) is not None
+        ]
+        text = metrics.render(self._host, units, problems=len(configuration.problems))
+        try:
+            self._textfile.write(text)
+        except StateError as error:
+            self._say(error.message)
+
+    def _unit_metrics(self, name: str, seen: _Seen) -> UnitMetrics:
+        application, subject = seen.assessment.application, seen.assessment.subject
+        sync = Sync.NOT_RUNNING
+        if subject is not None:
+            names = (template_of(name), name)
+            expected: dict[str, str] = {}
+            for one in filter(None, names):
+                with contextlib.suppress(StateError):
+                    file = environment_file.read(self._environment, one)
+                    expected |= file.environment if file else {}
+            expectation = Expectation(expected, environment_file.changed(self._environment, name))
+            with contextlib.suppress(AgentError):
+                sync = verify(
+                    seen.unit, expectation, subject.environment, environment_file.NAMES, self._root
+                ).sync
+        return unit_metrics(name, application.state, sync, seen.assessment.profile)
 
     def leave(self) -> None:
         """Sees to it that nothing is left where the agent isn't wanted any more.
@@ -212,6 +254,9 @@ class Upkeep:
         def is_meant(name: str) -> bool:
             return names is None or name in names or name in map(template_of, names)
 
+        for name, seen in self._seen.items():
+            if is_meant(name):
+                self._keep(seen.assessment)
         found = {name: (seen.unit, seen.assessment.application) for name, seen in self._seen.items()}
         wanted = {
             **dict.fromkeys(self._files()),
@@ -240,6 +285,19 @@ class Upkeep:
         except StateError as error:
             return [error.message]
         return []
+
+    def _keep(self, assessment: Assessment) -> None:
+        """Keeps what was taken from the fleet's profiles, so that it isn't looked for at every look."""
+        profile = assessment.profile
+        if profile is None or not assessment.is_new:
+            return
+        try:
+            self._store.write(profile)
+        except StateError as error:
+            # It holds all the same, and is taken again at the next look.
+            self._say(error.message)
+        else:
+            self._say(f"{profile.unit} takes {profile.origin}")
 
     def _remove_all(self) -> None:
         """Sees to it that no unit gets anything. Raises StateError for the first file that stays."""

@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from graviton_agent.errors import StateError
@@ -25,7 +25,7 @@ from graviton_agent.settings.catalogue import CATALOGUE
 from graviton_agent.state import PRIVATE_FILE, remove_file, write_atomically
 from graviton_agent.units.check import LARGEST_FILE
 from graviton_agent.units.identity import HOST_FACTS, parse_head, render_head
-from graviton_agent.units.names import environment_file_name, is_service_name
+from graviton_agent.units.names import environment_file_name, is_service_name, template_of
 
 NAMES = frozenset(setting.variable for setting in CATALOGUE)
 """The variables that may be written: a profile may come from elsewhere, and could ask for LD_PRELOAD."""
@@ -152,3 +152,13 @@ def write(folder: Path, file: EnvironmentFile) -> bool:
 def remove(folder: Path, unit: str) -> bool:
     """Removes the unit's file. Returns whether there was one. Raises StateError."""
     return remove_file(folder / environment_file_name(unit))
+
+
+def changed(folder: Path, unit: str) -> datetime | None:
+    """When the unit's files changed last: of a file that is gone its folder knows the latest it can be."""
+    files = [folder / environment_file_name(name) for name in (unit, template_of(unit)) if name]
+    for group in (files, [folder]):
+        times = [path.stat().st_mtime for path in group if path.exists()]
+        if times:
+            return datetime.fromtimestamp(max(times), UTC)
+    return None
