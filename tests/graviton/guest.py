@@ -45,19 +45,23 @@ class Guest:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(path))
         self._rest = b""
+        self._called = 0
 
     def close(self) -> None:
         """Hangs up."""
         self._socket.close()
 
-    def is_up(self, seconds: float) -> bool:
-        """Whether the agent answers within so many seconds; drops what an earlier question left behind."""
-        number = next(_numbers)
+    def call(self) -> None:
+        """Asks for a sign of life, once: the port keeps the question until somebody listens there."""
+        self._called = next(_numbers)
+        # The byte makes the agent forget half a question that it may have heard.
+        self._send(b"\xff" + _question("guest-sync", {"id": self._called}))
+
+    def has_answered(self, seconds: float) -> bool:
+        """Whether the answer to the call comes within so many seconds; it may be asked again."""
         deadline = time.monotonic() + seconds
         try:
-            # The byte makes the agent forget half a question that it may have heard.
-            self._send(b"\xff" + _question("guest-sync", {"id": number}))
-            while self._answer(deadline - time.monotonic()).get("return") != number:
+            while self._answer(deadline - time.monotonic()).get("return") != self._called:
                 pass
         except TimeoutError:
             return False

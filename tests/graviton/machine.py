@@ -19,6 +19,8 @@ BOOT_SECONDS = 3600.0
 """They are bounds for what hangs, and no claims: on a busy machine everything takes ten times as long."""
 COMMAND_SECONDS = 3600.0
 STOP_SECONDS = 900.0
+LOOK_SECONDS = 5.0
+"""Between two looks whether the emulator still lives, while it boots."""
 PAUSE_SECONDS = 1.0
 CPUS = 2
 MEMORY = "3G"
@@ -141,7 +143,8 @@ class Machine:
     def wait_until_booted(self) -> None:
         """Returns when all that starts at boot has started. Raises GuestError."""
         deadline = time.monotonic() + BOOT_SECONDS
-        while not self._guest.is_up(5.0):
+        self._guest.call()
+        while not self._guest.has_answered(LOOK_SECONDS):
             if self._process.poll() is not None:
                 raise GuestError(f"the emulator ended\n{self.console()}")
             if time.monotonic() > deadline:
