@@ -34,6 +34,10 @@ test: $(BIN)/.test ## Lint, types and the whole default test suite.
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+.PHONY: test-graviton
+test-graviton: $(BIN)/.test ## The agent in emulated EC2 machines, with real aarch64 torch (an hour, root).
+	@$(BIN)/python -m tests.graviton $(ARGS)
+
 .PHONY: test-dispatch
 test-dispatch: $(BIN)/.test ## Which settings are alive: real aarch64 torch on emulated cores (half an hour).
 	@$(BIN)/python -m tests.graviton.dispatch $(ARGS)

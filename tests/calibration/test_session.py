@@ -104,6 +104,14 @@ def test_what_a_unit_sets_is_in_each_trial_and_never_tried(
     assert reason == "held by the operator (DNNL_DEFAULT_FPMATH_MODE=STRICT)"
 
 
+def test_a_process_that_takes_longer_than_it_may_ends_it(tmp_path: Path, state: Path, marked: Marked) -> None:
+    slow = make_believe(tmp_path, extra='if name == "observe":\n    import time\n    time.sleep(60)')
+    request = replace(REQUEST, timeout_seconds=2.0)
+    with pytest.raises(AgentError, match="gave no answer within 2 s"):
+        run(slow, marked, request=request)
+    assert kept(state).decision.outcome is Outcome.INCONCLUSIVE
+
+
 def test_a_units_record_is_kept_in_the_agents_own_state(tmp_path: Path, state: Path, marked: Marked) -> None:
     torch = replace(TORCH_2_9_1, interpreter=str(make_believe(tmp_path)), default_threads=len(CPUS))
     record = run_session(REQUEST, HOST, torch, marked.environment, quiet, state=tmp_path / "agents")
@@ -221,7 +229,7 @@ def test_a_state_directory_that_cannot_be_written_is_told_and_costs_no_result(
     told: list[str] = []
     record = run(make_believe(tmp_path), marked, narrate=told.append)
     assert record.decision.environment == BF16
-    assert any("the record is not kept: can't write /proc/nothing" in words for words in told)
+    assert any("the record is not kept: can't make /proc/nothing" in words for words in told)
 
 
 def test_a_model_that_does_not_fit_starts_nothing(tmp_path: Path, state: Path, marked: Marked) -> None:

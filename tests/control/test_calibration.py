@@ -58,6 +58,11 @@ def test_the_command_line_may_give_another_budget(host: AgentHost) -> None:
     assert request(host, budget_seconds=200.0).rules.budget_seconds == 200.0
 
 
+def test_how_long_a_process_may_take_is_the_configurations_word(host: AgentHost) -> None:
+    host.managed = managed(timeout_seconds=600.0)
+    assert (request(host).limits.start, request(host).limits.answer) == (600.0, 600.0)
+
+
 def test_what_changes_results_wants_consent(host: AgentHost) -> None:
     host.managed = managed(allow_bf16=False, forbid=("huge-pages",))
     found = request(host)

@@ -54,6 +54,7 @@ OPTIONS: dict[str, Any] = {
     "min_cosine": 0.999,
     "memory_margin": "10%",
     "budget": "5min",
+    "timeout": "10min",
     "calibrate": "manual",
 }
 

@@ -16,7 +16,10 @@ from tests.graviton.kept import PreparationError, kept, run
 
 SUITES = ("bookworm", "bookworm-backports")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-PACKAGES = ("qemu-user", "qemu-system-arm", "qemu-system-common", "qemu-system-data", "qemu-efi-aarch64")
+PACKAGES = (
+    "qemu-user", "qemu-system-arm", "qemu-system-common", "qemu-system-data", "qemu-efi-aarch64",
+    "qemu-utils",
+)  # fmt: skip
 OLDEST = 10
 """The major version that has all the cores."""
 
@@ -37,6 +40,11 @@ class Qemu:
     def system(self) -> Path:
         """Emulates a machine; to be run in `system_environment`, with `-L` and `data`."""
         return self.root / "usr/bin/qemu-system-aarch64"
+
+    @property
+    def disks(self) -> Path:
+        """Makes disk images; to be run in `system_environment`."""
+        return self.root / "usr/bin/qemu-img"
 
     @property
     def data(self) -> Path:
@@ -62,7 +70,7 @@ class Qemu:
 
 
 def qemu() -> Qemu:
-    """Both emulators, which were seen to run; downloaded first (78 MB) if need be.
+    """Both emulators, which were seen to run; downloaded first (80 MB) if need be.
 
     Raises PreparationError where there is no Debian to take them from.
     """
@@ -76,7 +84,7 @@ def _unpack(folder: Path) -> None:
     made = Qemu(folder)
     for other in made.user.parent.glob("qemu-*"):
         # The package has forty more of them, of 16 MB each.
-        if other not in {made.user, made.system}:
+        if other not in {made.user, made.system, made.disks}:
             other.unlink()
     _check(made)
 
@@ -116,10 +124,11 @@ def _check(made: Qemu) -> None:
     said = {
         made.user: run([str(made.user), "--version"]),
         made.system: run([str(made.system), "--version"], environment=made.system_environment),
+        made.disks: run([str(made.disks), "--version"], environment=made.system_environment),
     }
     for emulator, words in said.items():
         version = re.search(r"version (\d+)\.", words)
         if version is None or int(version.group(1)) < OLDEST:
             raise PreparationError(f"{emulator.name} is no QEMU {OLDEST} or later: {words.splitlines()[0]}")
     if not made.firmware.is_file():
-        raise PreparationError(f"{PACKAGES[-1]} brought no {made.firmware.name}")
+        raise PreparationError(f"qemu-efi-aarch64 brought no {made.firmware.name}")

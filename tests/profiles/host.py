@@ -61,6 +61,7 @@ MANAGED = ManagedUnit(
     memory_margin_bytes=32 << 20,
     memory_margin_share=0.05,
     budget_seconds=90.0,
+    timeout_seconds=120.0,
     calibrate=Calibrate.WHEN_QUIET,
     restart=Restart.NEVER,
     check=True,

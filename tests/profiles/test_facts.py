@@ -128,6 +128,7 @@ FITS: list[Change] = [
     load_a_drop_in,
     write("proc/sys/kernel/random/boot_id", "11111111-5dd8-471b-9326-e4de21a72054\n"),
     change_configuration(budget_seconds=300.0),
+    change_configuration(timeout_seconds=300.0),
     change_configuration(check=False),
     change_unit(environment=(("HOME", "/srv"), ("MODEL", "large"))),
 ]

@@ -9,7 +9,7 @@ from graviton_agent.calibration.journal import Journal, Narrator
 from graviton_agent.calibration.launcher import Launcher
 from graviton_agent.calibration.memory import check_memory
 from graviton_agent.calibration.plan import make_plan
-from graviton_agent.calibration.pool import WorkerPool
+from graviton_agent.calibration.pool import TimeLimits, WorkerPool
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import DEFAULT, Configuration, TrialError, TrialSpec
 from graviton_agent.errors import AgentError, StateError
@@ -43,8 +43,17 @@ class Request:
     operators: bool = False
     """Whether to profile the default and the chosen configuration by operator."""
     seed: int = 0
+    timeout_seconds: float | None = None
+    """How long a process may take to start or to answer; None is the pool's own bounds."""
     held: Mapping[str, str] = field(default_factory=dict)
     """What the unit gets from elsewhere of the variables that steer torch; it has them in every trial."""
+
+    @property
+    def limits(self) -> TimeLimits:
+        """How long a process may take."""
+        if self.timeout_seconds is None:
+            return TimeLimits()
+        return TimeLimits(start=self.timeout_seconds, answer=self.timeout_seconds)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -99,6 +108,7 @@ def run_session(
         held=request.environment,
         seed=request.seed,
         launcher=launcher,
+        limits=request.limits,
     )
     with pool:
         journal = Journal(pool, request.rules.budget_seconds, narrate)

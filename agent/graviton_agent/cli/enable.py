@@ -55,6 +55,9 @@ def enable(
         str | None, _option("--memory-margin", "Memory that a setting may cost: 64M, 10%.", "SIZE")
     ] = None,
     budget: Annotated[str | None, _option("--budget", "Time of a calibration: 90s, 5min.", "TIME")] = None,
+    timeout: Annotated[
+        str | None, _option("--timeout", "Time for a process to start, or to answer: 2min.", "TIME")
+    ] = None,
     calibrate: Annotated[
         str | None, _option("--calibrate", "when-quiet, before-start or manual.", "WHEN")
     ] = None,
@@ -84,6 +87,7 @@ def enable(
         "min_cosine": min_cosine,
         "memory_margin": memory_margin,
         "budget": budget,
+        "timeout": timeout,
         "calibrate": calibrate,
     }
     given = {option: value for option, value in options.items() if value is not None}

@@ -74,6 +74,8 @@ class ManagedUnit:
     memory_margin_share: float
     """A setting may cost the larger of the two, in bytes and as a share of the default's peak."""
     budget_seconds: float
+    timeout_seconds: float
+    """How long a process may take to load torch and the model, or to answer."""
     calibrate: Calibrate
     restart: Restart
     check: bool

@@ -149,6 +149,7 @@ def _managed_unit(name: str, section: Section) -> ManagedUnit:
         name=name,
         pin={key.removeprefix("pin."): pin.value for key, pin in section.items() if key.startswith("pin.")},
         budget_seconds=value.pop("budget"),
+        timeout_seconds=value.pop("timeout"),
         memory_margin_bytes=margin[0],
         memory_margin_share=margin[1],
         **value,

@@ -13,6 +13,8 @@ from graviton_agent.configuration.compiled import Calibrate, Restart
 
 SHORTEST_BUDGET = 10.0
 LONGEST_BUDGET = 24 * 3600.0
+SHORTEST_TIMEOUT = 10.0
+LONGEST_TIMEOUT = 3600.0
 
 
 def _read(reader: Any) -> Any:
@@ -73,6 +75,7 @@ class UnitOptions(Options):
     min_cosine: Annotated[float, _read(values.cosine)] = _written(0.0)
     memory_margin: Annotated[values.Margin, _read(values.margin)] = _written("auto")
     budget: Annotated[float, _read(values.duration(SHORTEST_BUDGET, LONGEST_BUDGET))] = _written("90s")
+    timeout: Annotated[float, _read(values.duration(SHORTEST_TIMEOUT, LONGEST_TIMEOUT))] = _written("2min")
     calibrate: Annotated[Calibrate, _read(values.one_of(Calibrate))] = _written("when-quiet")
     restart: Annotated[Restart, _read(values.one_of(Restart))] = _written("never")
     check: Annotated[bool, _read(values.boolean)] = _written(True)

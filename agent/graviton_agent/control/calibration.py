@@ -75,7 +75,13 @@ def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -
         request = make_request(subject, wishes, given)
         check_memory(request.workload, host, asked=request.memory_limit, each=request.process_limits)
         narrate(f"{unit.name}: asking {subject.interpreter.path} about its torch")
-        torch = probe(subject.interpreter.path, markers(), environment=given, launcher=cage)
+        torch = probe(
+            subject.interpreter.path,
+            markers(),
+            environment=given,
+            seconds=managed.timeout_seconds,
+            launcher=cage,
+        )
         before = _observe(scene, subject, torch, inside)
         state = scene.root.path / STATE.lstrip("/")
         record = run_session(request, host, torch, given, narrate, launcher=cage, state=state)
@@ -144,6 +150,7 @@ def make_request(subject: Subject, wishes: Wishes, given: Mapping[str, str]) -> 
         process_limits=process_limits(subject.unit),
         operators=wishes.operators,
         seed=wishes.seed,
+        timeout_seconds=managed.timeout_seconds,
         held=held,
     )
 

@@ -1,0 +1,104 @@
+"""A setting that wins reaches the unit's process, and is gone when the disk boots as another instance."""
+
+from graviton_agent.installed import ENVIRONMENT, QUIET, SERVICE
+from tests.graviton.bench import Bench
+from tests.graviton.checks import Checks
+from tests.graviton.instance import C6G, C7G
+from tests.graviton.machine import Machine
+from tests.graviton.planted import REPEATS, plant
+from tests.graviton.serving import (
+    BF16,
+    CALIBRATION_SECONDS,
+    UNIT,
+    agent_says,
+    configuration,
+    configure,
+    environment,
+    prepare,
+    profile,
+    record,
+    served_by,
+    unit_file,
+)
+
+TORCH = "2.9.1"
+
+
+def play(bench: Bench, checks: Checks) -> None:
+    """One disk, two instances."""
+    with bench.disk() as disk:
+        with bench.boot(disk, C7G) as machine:
+            bench.product.install(machine)
+            prepare(machine)
+            plant(machine, TORCH)
+            configure(machine, configuration("bf16", calibrate="manual"))
+            machine.add_units({UNIT: unit_file(TORCH)})
+            adopt(machine, checks)
+            configure(machine, configuration("bf16", calibrate="when-quiet"))
+            machine.systemctl("enable", UNIT)
+            machine.shut_down()
+        with bench.boot(disk, C6G) as machine:
+            reboot(machine, checks)
+
+
+def adopt(machine: Machine, checks: Checks) -> None:
+    """From a unit on default values to one that runs with bf16."""
+    machine.systemctl("start", SERVICE, UNIT)
+    with checks.check("before, the unit's torch runs fp32, and nothing is in its environment") as check:
+        ran, given = served_by(machine), environment(machine)
+        check.saw(f"{', '.join(ran)}; {BF16}={given.get(BF16)}")
+        assert ran == ["gemm:acl wei:f32"]
+        assert BF16 not in given
+    claim = f"with fp32 layers computed {REPEATS + 1} times by the interpreter, bf16 is adopted"
+    with checks.check(claim) as check:
+        machine.run("graviton-agent", "calibrate", UNIT, seconds=CALIBRATION_SECONDS)
+        kept = profile(machine)
+        check.saw(f"{kept['outcome']} {kept['environment']}: {kept['reason']}")
+        assert kept["environment"] == {BF16: "BF16"}
+    with checks.check("the accuracy and the kernels of that were proved on the unit's own torch") as check:
+        found = record(machine)
+        (effect,) = found["effects"]
+        check.saw(effect["seen"])
+        assert effect["alive"]
+    with checks.check("nothing restarts the unit: a restart is said to be needed") as check:
+        done = machine.attempt("graviton-agent", "verify")
+        check.saw(done.output.strip().splitlines()[0])
+        assert "restart needed" in done.output
+    with checks.check("after its restart the value is in /proc/PID/environ") as check:
+        machine.systemctl("restart", UNIT)
+        given = environment(machine)
+        check.saw(f"{BF16}={given.get(BF16)}")
+        assert given.get(BF16) == "BF16"
+    with checks.check("and the unit's own torch says that it runs bf16") as check:
+        ran = served_by(machine)
+        check.saw(", ".join(ran))
+        assert ran == ["gemm:acl wei:bf16"]
+
+
+def reboot(machine: Machine, checks: Checks) -> None:
+    """The same disk, in another instance type's machine."""
+    with checks.check("booted as a c6g.xlarge the profile is stale, and the reason is said") as check:
+        said = machine.run("graviton-agent", "plan")
+        check.saw(said)
+        assert "stale" in said
+    with checks.check("nothing is injected into the unit, which has started at boot") as check:
+        given = environment(machine)
+        there = machine.attempt("ls", ENVIRONMENT).output.split()
+        check.saw(f"{BF16}={given.get(BF16)}, environment files: {', '.join(there) or 'none'}")
+        assert BF16 not in given
+        assert there == []
+    with checks.check(
+        "it is calibrated again by its policy, and bf16 refused for want of the instructions"
+    ) as check:
+        service = QUIET.replace("@", f"@{UNIT}")
+        machine.wait_for(
+            f"test $(systemctl show --value --property=ActiveState {SERVICE}) = active"
+            f" && journalctl --boot --unit={service} | grep --quiet 'Finished\\|Failed'",
+            seconds=CALIBRATION_SECONDS,
+        )
+        found = record(machine)
+        (setting,) = [one for one in found["settings"] if one["setting"] == "bf16"]
+        check.saw(f"{found['decision']['outcome']}; bf16: {setting['reason']}; {agent_says(machine)}")
+        assert found["host"]["instance_type"] == C6G.product
+        assert profile(machine)["environment"] == {}
+        assert "bf16" in setting["reason"]

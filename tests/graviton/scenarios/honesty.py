@@ -1,0 +1,59 @@
+"""On the real clock emulated bf16 is several times slower than fp32: it is tried, proved, and left."""
+
+from graviton_agent.installed import ENVIRONMENT, SERVICE
+from tests.graviton.bench import Bench
+from tests.graviton.checks import Checks
+from tests.graviton.instance import C7G
+from tests.graviton.machine import Clock, Machine
+from tests.graviton.serving import (
+    CALIBRATION_SECONDS,
+    UNIT,
+    configuration,
+    configure,
+    prepare,
+    profile,
+    record,
+    unit_file,
+)
+
+TORCH = "2.9.1"
+# What is generous enough on any host is too little here, where a process takes a minute to load torch.
+PATIENT = 'timeout = "30min"\n'
+
+
+def play(bench: Bench, checks: Checks) -> None:
+    """Calibrates by hand, for the machine's own time runs away from the agent's services."""
+    with bench.machine(C7G, clock=Clock.REAL) as machine:
+        prepare(machine)
+        configure(machine, configuration("bf16", calibrate="manual", more=PATIENT))
+        machine.add_units({UNIT: unit_file(TORCH)})
+        calibrate(machine, checks)
+
+
+def calibrate(machine: Machine, checks: Checks) -> None:
+    """What becomes of a setting that works and doesn't pay."""
+    with checks.check("graviton-agent calibrate comes to a decision") as check:
+        command = ("graviton-agent", "calibrate", UNIT)
+        done = machine.attempt(*command, seconds=CALIBRATION_SECONDS)
+        assert done.status == 0, done.errors
+        check.saw(f"{profile(machine)['outcome']}: {profile(machine)['reason']}")
+    found = record(machine)
+    with checks.check(
+        "bf16 was tried, and seen to compute with bf16 weights and a bf16-sized error"
+    ) as check:
+        (effect,) = found["effects"]
+        tried = next(one for one in found["observations"] if one["environment"])
+        kernels = {case["batch"]: case["kernels"] for case in tried["observation"]["cases"]}
+        check.saw(f"{effect['seen']}; batch 64 ran {', '.join(kernels[64])}")
+        assert effect["alive"]
+        assert kernels[64] == ["gemm:acl wei:bf16"]
+    with checks.check("it was left, because it is slower here") as check:
+        (setting,) = [one for one in found["settings"] if one["setting"] == "bf16"]
+        check.saw(f"{found['decision']['outcome']}; bf16: {setting['reason']}")
+        assert found["decision"]["outcome"] == "keep"
+        assert found["decision"]["environment"] == {}
+    with checks.check("so the unit is given nothing") as check:
+        machine.attempt("systemctl", "start", SERVICE)
+        there = machine.attempt("ls", ENVIRONMENT).output.split()
+        check.saw(f"environment files: {', '.join(there) or 'none'}")
+        assert there == []

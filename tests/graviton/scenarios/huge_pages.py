@@ -1,0 +1,72 @@
+"""Huge pages: torch 2.9.1 asks for them by its own variable; in 2.10.0 that is dead, and mimalloc decides."""
+
+from typing import Any
+
+from tests.graviton.bench import Bench
+from tests.graviton.checks import Checks
+from tests.graviton.instance import C7G
+from tests.graviton.machine import Machine
+from tests.graviton.serving import CALIBRATION_SECONDS, configure, prepare, record, unit_file
+
+OLD, NEW = "old.service", "new.service"
+TORCH = {OLD: "2.9.1", NEW: "2.10.0"}
+# Weights of 8 MiB. What is proved is proved in the first look: the shortest budget ends the rest.
+SECTION = """[units."{unit}"]
+layers = "1024x2048"
+batches = "4"
+settings = ["huge-pages", "mimalloc-thp", "mimalloc-large-pages"]
+threads = 1
+budget = "10s"
+calibrate = "manual"
+"""
+THP = "/sys/kernel/mm/transparent_hugepage/enabled"
+
+
+def play(bench: Bench, checks: Checks) -> None:
+    """Both releases on one machine."""
+    with bench.machine(C7G) as machine:
+        prepare(machine)
+        machine.sh(f"echo madvise > {THP}")
+        configure(machine, "".join(SECTION.format(unit=unit) for unit in TORCH))
+        machine.add_units({unit: unit_file(torch) for unit, torch in TORCH.items()})
+        with checks.check("torch 2.9.1: THP_MEM_ALLOC_ENABLE=1 raises the process's huge pages") as check:
+            found = _looked_at(machine, OLD)
+            check.saw(_words(found))
+            assert _effect(found, "huge-pages")["alive"]
+        with checks.check("torch 2.10.0: THP_MEM_ALLOC_ENABLE is reported as dead, and never tried") as check:
+            found = _looked_at(machine, NEW)
+            reason = _reason(found, "huge-pages")
+            check.saw(reason)
+            assert "huge-pages" not in {one["setting"] for one in found["effects"]}
+            assert found["torch"]["allocator"] == "mimalloc"
+        with checks.check(
+            "torch 2.10.0: a setting of mimalloc's is tried in its place, and its effect seen"
+        ) as check:
+            check.saw(_words(found))
+            assert any(one["alive"] for one in found["effects"])
+
+
+def _looked_at(machine: Machine, unit: str) -> dict[str, Any]:
+    """The record of a calibration that has at least looked at both environments."""
+    machine.run("graviton-agent", "calibrate", unit, seconds=CALIBRATION_SECONDS)
+    return record(machine, unit)
+
+
+def _effect(found: dict[str, Any], setting: str) -> dict[str, Any]:
+    effect: dict[str, Any] = next(one for one in found["effects"] if one["setting"] == setting)
+    return effect
+
+
+def _reason(found: dict[str, Any], setting: str) -> str:
+    return str(next(one["reason"] for one in found["settings"] if one["setting"] == setting))
+
+
+def _words(found: dict[str, Any]) -> str:
+    pages = {
+        " ".join(f"{name}={value}" for name, value in one["environment"].items()) or "default": (
+            f"{one['observation']['memory']['anon_huge'] >> 10} KiB"
+        )
+        for one in found["observations"]
+    }
+    effects = "; ".join(f"{one['setting']}: {one['seen']}" for one in found["effects"])
+    return f"AnonHugePages {pages}; {effects}"

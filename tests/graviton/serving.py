@@ -1,0 +1,115 @@
+"""A unit that serves a model with real torch, as a platform team has it, and what the agent is told of it."""
+
+import json
+from typing import Any
+
+from graviton_agent.calibration.worker import kernels_in
+from graviton_agent.installed import SERVICE, STATE
+from tests.graviton.image import python_of
+from tests.graviton.machine import Machine
+
+UNIT = "llm.service"
+USER = "app"
+PROGRAM = "/opt/app/serve.py"
+READY = "serving"
+BF16, MIN_DIM = "DNNL_DEFAULT_FPMATH_MODE", "TORCH_MKLDNN_MATMUL_MIN_DIM"
+CALIBRATION_SECONDS = 4 * 3600.0
+"""A bound for what hangs."""
+
+# It says by torch's own log which kernels it runs: oneDNN prints nothing of what BLAS computes.
+SERVE = f"""
+import time
+import torch
+
+torch.set_grad_enabled(False)
+model = torch.nn.Sequential(torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 16)).eval()
+with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+    model(torch.rand(64, 256))
+print("{READY}", torch.__version__, torch.get_num_threads(), flush=True)
+while True:
+    time.sleep(3600)
+"""
+CONFIGURATION = """gates = "2h"
+[quiet]
+duration = "1s"
+load = 100.0
+pressure = 100.0
+steal = 100.0
+[units."{unit}"]
+layers = "256x256,256x16"
+batches = "4,64"
+allow_bf16 = true
+settings = {settings}
+threads = 1
+budget = "1h"
+calibrate = "{calibrate}"
+"""
+
+
+def unit_file(torch: str, *, more: str = "", after: str = "") -> str:
+    """The unit of a service with a torch, and more of its [Service] section."""
+    return f"""[Unit]
+{after}
+[Service]
+Type=exec
+User={USER}
+ExecStart={python_of(torch)} {PROGRAM}
+{more}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def configuration(*settings: str, calibrate: str, more: str = "") -> str:
+    """The agent's configuration: a small model, a batch on each side of torch's own threshold of 8.
+
+    Args:
+        settings: which may be tried.
+        calibrate: when.
+        more: further options of the unit.
+    """
+    return CONFIGURATION.format(unit=UNIT, settings=json.dumps(settings), calibrate=calibrate) + more
+
+
+def prepare(machine: Machine) -> None:
+    """Makes the service's user and its program."""
+    machine.run("useradd", "--system", "--create-home", USER)
+    machine.write(PROGRAM, SERVE)
+
+
+def configure(machine: Machine, text: str) -> None:
+    """Writes the agent's configuration."""
+    machine.write("/etc/graviton-agent/conf.d/50-test.toml", text)
+
+
+def agent_says(machine: Machine) -> str:
+    """The daemon's status line."""
+    return machine.show(SERVICE, "StatusText")
+
+
+def profile(machine: Machine, unit: str = UNIT) -> dict[str, Any]:
+    """What was kept of the unit's calibration. Raises GuestError if nothing was."""
+    kept: dict[str, Any] = json.loads(machine.read(f"{STATE}/profiles/{unit}.json"))
+    return kept
+
+
+def record(machine: Machine, unit: str = UNIT) -> dict[str, Any]:
+    """Everything that the unit's calibration saw."""
+    path = profile(machine, unit)["record"]
+    found: dict[str, Any] = json.loads(machine.read(path))
+    return found
+
+
+def environment(machine: Machine, unit: str = UNIT) -> dict[str, str]:
+    """What the unit's main process was started with, by /proc."""
+    pid = machine.show(unit, "MainPID")
+    block = machine.sh(f"tr '\\0' '\\n' < /proc/{pid}/environ")
+    return dict(line.partition("=")[::2] for line in block.splitlines())
+
+
+def served_by(machine: Machine, unit: str = UNIT) -> list[str]:
+    """The kernels that the unit's torch says it has run since its last start; waits until it serves."""
+    invocation = machine.show(unit, "InvocationID")
+    log = f"journalctl --no-pager --output=cat _SYSTEMD_INVOCATION_ID={invocation}"
+    machine.wait_for(f"{log} | grep --quiet '^{READY}'")
+    return kernels_in(machine.sh(log).splitlines())
