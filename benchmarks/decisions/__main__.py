@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.decisions import report
-from benchmarks.decisions.runner import run_all
-from benchmarks.decisions.suite import series
+from benchmarks.decisions.runner import RunJournal, run_all
+from benchmarks.decisions.suite import series, tasks
 from benchmarks.decisions.targets import judge
 from tests.simulator.noise import PRESETS
 
@@ -27,18 +26,25 @@ def main(
     preset: Annotated[list[str] | None, typer.Option(help="Noise presets; all if none is named.")] = None,
     processes: Annotated[int, typer.Option(help="How many processes work side by side.")] = os.cpu_count()
     or 1,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time after which nothing more is begun; a later run goes on.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder of the results.")] = RESULTS,
 ) -> None:
-    """How often the decision is right on simulated hosts, and what it costs."""
+    """How often the decision is right on simulated hosts, and what it costs.
+
+    What is finished is written down at once, and a later run of the same sources goes on behind it.
+    """
     presets = tuple(preset or PRESETS)
     if unknown := set(presets) - set(PRESETS):
         raise typer.BadParameter(f"there is no preset {', '.join(unknown)}; there are {', '.join(PRESETS)}")
     seeds = QUICK if quick else seeds
     console = Console(width=None if sys.stdout.isatty() else 160)
-    began = time.monotonic()
-    runs = run_all(series(seeds, presets), processes, console)
+    wanted = series(seeds, presets)
+    journal = RunJournal(output / "decisions.jsonl")
+    runs = run_all(wanted, processes, console, journal, seconds=None if minutes is None else 60 * minutes)
     command = f"python -m benchmarks.decisions --seeds {seeds}"
-    paths = report.write(runs, output, seeds=seeds, took_seconds=time.monotonic() - began, command=command)
+    paths = report.write(runs, output, planned=sum(task.size for task in tasks(wanted)), command=command)
     table = Table("preset", "what", "target", "found (95 % interval)", "", "stretch")
     for result in judge(runs):
         met = "[green]met[/]" if result.met else "[red]missed[/]"

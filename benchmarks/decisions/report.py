@@ -13,14 +13,12 @@ from benchmarks.decisions.targets import Result, judge
 Table = list[list[str]]
 
 
-def write(runs: Runs, folder: Path, *, seeds: int, took_seconds: float, command: str) -> tuple[Path, Path]:
+def write(runs: Runs, folder: Path, *, planned: int, command: str) -> tuple[Path, Path]:
     """Writes decisions.json and decisions.md; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     about = benchmarks_about.about() | {
         "command": command,
-        "seeds": str(seeds),
-        "simulated runs": str(sum(map(len, runs.values()))),
-        "took": f"{took_seconds:.0f} s",
+        "simulated runs": f"{sum(map(len, runs.values()))} of {planned} planned",
     }
     results = judge(runs)
     as_json = folder / "decisions.json"
