@@ -349,9 +349,9 @@ class Screener:
             ):
                 continue
             for index, case in enumerate(self._plan.workload.cases):
-                on_blas = self._dispatch.cell(arm, index).on_blas
                 problem = accuracy_problem(observation.case(case.batch), self._plan.workload, self._rules)
-                if problem and len(on_blas) < len(self._plan.workload.layers):
+                layers = len(self._plan.workload.layers)
+                if problem and len(self._dispatch.cell(arm, index).on_blas) < layers:
                     return problem
         return None
 
