@@ -24,6 +24,9 @@ def main(
     seeds: Annotated[int, typer.Option(help="Null surfaces for each preset; the other kinds follow.")] = 3000,
     quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK} seeds: a look, not a proof.")] = False,
     preset: Annotated[list[str] | None, typer.Option(help="Noise presets; all if none is named.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help='Surfaces, such as "null"; all if none is named.')
+    ] = None,
     processes: Annotated[int, typer.Option(help="How many processes work side by side.")] = os.cpu_count()
     or 1,
     minutes: Annotated[
@@ -40,11 +43,15 @@ def main(
         raise typer.BadParameter(f"there is no preset {', '.join(unknown)}; there are {', '.join(PRESETS)}")
     seeds = QUICK if quick else seeds
     console = Console(width=None if sys.stdout.isatty() else 160)
-    wanted = series(seeds, presets)
+    wanted = [one for one in series(seeds, presets) if not kind or one.kind in kind]
+    if not wanted:
+        raise typer.BadParameter(f"there are no such surfaces as {', '.join(kind or ())}")
     journal = RunJournal(output / "decisions.jsonl")
     runs = run_all(wanted, processes, console, journal, seconds=None if minutes is None else 60 * minutes)
     command = f"python -m benchmarks.decisions --seeds {seeds}"
-    paths = report.write(runs, output, planned=sum(task.size for task in tasks(wanted)), command=command)
+    paths = report.write(
+        runs, output, planned=sum(task.size for task in tasks(tuple(wanted))), command=command
+    )
     table = Table("preset", "what", "target", "found (95 % interval)", "", "stretch")
     for result in judge(runs):
         met = "[green]met[/]" if result.met else "[red]missed[/]"

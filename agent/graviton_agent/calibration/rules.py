@@ -59,8 +59,9 @@ class Rules:
     """Share of the budget after which no further pass begins."""
     hopeless: float = 0.10
     """An arm that loses by this much in the first pass is not measured again."""
-    hopeless_floor: float = 0.25
-    """A threshold below torch's own is not measured again if it makes a case slower by this much at once."""
+    floor_saving: float = 0.01
+    """A threshold below torch's own is measured further only if it saves this share of the mix at first
+    sight: it needs more processes, which a slow host has no time for."""
     nothing_gained: float = 0.0
     """Screening ends after its first pass if no arm is predicted to gain more."""
     contender_reach: float = 0.03

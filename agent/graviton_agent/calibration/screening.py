@@ -117,8 +117,6 @@ class Screener:
         ]
         return self._found
 
-    # What can differ at all
-
     def _look(self) -> None:
         """Starts the default beside a process with every lever on: proves, guards, and measures both."""
         everything = self._dispatch.started(combined(self._levers))
@@ -132,7 +130,7 @@ class Screener:
             else:
                 self._look_at_each()
         if self._dispatch.lowers:
-            self._drop_hopeless_thresholds(self._dispatch.environment(everything))
+            self._drop_idle_thresholds(self._dispatch.environment(everything))
 
     def _refuse(self, error: TrialError) -> None:
         """Writes down what failed. Raises it again if it is the default."""
@@ -145,19 +143,24 @@ class Screener:
         self._dispatch.raise_floor()
         self._thresholds = tuple(t for t in self._thresholds if not t.below(self._dispatch.default))
 
-    def _drop_hopeless_thresholds(self, environment: Configuration) -> None:
-        """Drops thresholds below torch's own that lose clearly in a case, as the first look shows them."""
+    def _drop_idle_thresholds(self, environment: Configuration) -> None:
+        """Drops thresholds below torch's own unless they save time with these levers at first sight."""
         default = self._dispatch.ways(DEFAULT_ARM)
+        times = self._cells.milliseconds(default)
 
-        def hopeless(threshold: Threshold) -> bool:
-            ways = self._dispatch.ways(Arm(environment, threshold))
-            return any(
-                self._cells.log_ratio(ways[case], default[case], case) > self._rules.hopeless_floor
-                for case in threshold.below(self._dispatch.default)
+        def saves(threshold: Threshold) -> bool:
+            ways, cases = self._dispatch.ways(Arm(environment, threshold)), self._plan.workload.cases
+            saved = math.fsum(
+                -cases[case].weight * times[case] * math.expm1(self._cells.log_ratio(ways[case], way, case))
+                for case, way in enumerate(default)
+                if times is not None and case in threshold.below(self._dispatch.default)
             )
+            return times is not None and saved >= self._rules.floor_saving * self._cells.mix(times)
 
-        self._thresholds = tuple(threshold for threshold in self._thresholds if not hopeless(threshold))
-        if not any(threshold.below(self._dispatch.default) for threshold in self._thresholds):
+        self._thresholds = tuple(
+            one for one in self._thresholds if not one.below(self._dispatch.default) or saves(one)
+        )
+        if not any(one.below(self._dispatch.default) for one in self._thresholds):
             self._raise_floor()
 
     def _look_at_each(self) -> None:
@@ -302,7 +305,7 @@ class Screener:
                 if path is not None:
                     cells_of_case.setdefault(key, (trial, path))
         cells = {cases[index]: list(found.values()) for index, found in wanted.items() if found}
-        shortest = self._rounds.warm_up(cells)
+        shortest = self._rounds.warm_up(cells, together=False)
         for index in self._rounds.shuffled([index for index, found in wanted.items() if found]):
             case = cases[index]
             measured = self._rounds.measure(cells[case], case, shortest[case], mirrored=False)
