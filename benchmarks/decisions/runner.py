@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import about
 from benchmarks.decisions.methods import Run
-from benchmarks.decisions.suite import Series, Task, tasks
+from benchmarks.decisions.suite import Series, Task, first_number, series_of, tasks
 
 Runs = dict[tuple[str, str, str], list[Run]]
 """By kind, preset and method."""
@@ -87,11 +87,19 @@ def run_all(
             if not console.is_terminal and 20 * done // total > 20 * before // total:
                 # A bar that nobody sees move is no progress.
                 console.print(f"{done} of {total} simulated calibrations are done")
-    runs_by_group: Runs = defaultdict(list)
+    return grouped(all_series, found)
+
+
+def grouped(all_series: Sequence[Series], found: Mapping[str, Sequence[Run]]) -> Runs:
+    """All finished runs of these series, those too that were planned with another number of seeds."""
+    by_series: dict[str, dict[str, Run]] = defaultdict(dict)
+    for name in sorted(found, key=first_number):
+        by_series[series_of(name)].update((run.scenario, run) for run in found[name])
+    runs: Runs = {}
     for task in tasks(tuple(all_series)):
-        for run in found.get(task.name, ()):
-            runs_by_group[task.series.kind, task.series.preset, run.method].append(run)
-    return dict(runs_by_group)
+        if own := list(by_series[series_of(task.name)].values()):
+            runs[task.series.kind, task.series.preset, own[0].method] = own
+    return runs
 
 
 def _finished(

@@ -66,6 +66,16 @@ class Task:
         return self.first / (self.series.count if self.method is graviton_agent else self.series.others)
 
 
+def series_of(name: str) -> str:
+    """What all tasks of one series and method share of their names."""
+    return name.rpartition(", ")[0]
+
+
+def first_number(name: str) -> int:
+    """The first scenario of the task with this name."""
+    return int(name.rpartition(", ")[2].split()[0])
+
+
 def _maker(kind: str) -> Callable[[str, int], Scenario]:
     name, _, detail = kind.partition(" ")
     match name:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from benchmarks import about
 from benchmarks.decisions import report
-from benchmarks.decisions.runner import RunJournal, Runs, run_all, run_task
+from benchmarks.decisions.runner import RunJournal, Runs, grouped, run_all, run_task
 from benchmarks.decisions.suite import Series, tasks
 
 TUTORIAL = Series("tutorial 10", "quiet", 3, others=0)
@@ -53,6 +53,14 @@ def test_what_a_journal_holds_is_what_was_run(tmp_path: Path) -> None:
     runs = run_task(task)
     journal.write(task, runs)
     assert journal.read() == {task.name: runs}
+
+
+def test_runs_that_were_planned_with_other_numbers_count_once() -> None:
+    short, long = (Series("tutorial 10", "quiet", count) for count in (2, 3))
+    found = {task.name: run_task(task) for one in (short, long) for task in tasks((one,)) if task.size}
+    ((key, runs),) = grouped([long], found).items()
+    assert key == ("tutorial 10", "quiet", "graviton-agent")
+    assert [run.scenario for run in runs] == [f"tutorial 10 quiet {number}" for number in range(3)]
 
 
 def test_every_series_advances_by_the_same_share() -> None:
