@@ -34,6 +34,10 @@ test: $(BIN)/.test ## Lint, types and the whole default test suite.
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+.PHONY: test-dispatch
+test-dispatch: $(BIN)/.test ## Which settings are alive: real aarch64 torch on emulated cores (half an hour).
+	@$(BIN)/python -m tests.graviton.dispatch $(ARGS)
+
 .PHONY: check
 check: $(BIN)/.test ## Lint and types only: seconds.
 	$(BIN)/ruff check .
@@ -53,6 +57,16 @@ clean: ## Remove what the commands above made.
 schema: $(BIN)/.test ## Write docs/record.schema.json from the record's model.
 	$(BIN)/python -c 'import json; from graviton_agent.record import Record; print(json.dumps(Record.model_json_schema(), indent=1))' > docs/record.schema.json
 
+.cache/ansible/.made: Makefile
+	$(PYTHON) -m venv .cache/ansible
+	.cache/ansible/bin/pip install --quiet 'ansible-core>=2.19,<2.20' 'ansible-lint>=26'
+	@touch $@
+
+.PHONY: test-ansible
+test-ansible: $(BIN)/.test .cache/ansible/.made ## The Ansible role: its lint, and three booted hosts (root; minutes).
+	cd packaging/ansible && PATH="$(CURDIR)/.cache/ansible/bin:$$PATH" ansible-lint
+	$(BIN)/pytest tests/ansible
+
 .PHONY: bench-decisions
 bench-decisions: $(BIN)/.test ## How often the decision is right, on simulated hosts (40 minutes on two cores).
 	$(BIN)/python -m benchmarks.decisions $(ARGS)
@@ -60,6 +74,10 @@ bench-decisions: $(BIN)/.test ## How often the decision is right, on simulated h
 .PHONY: bench-planted
 bench-planted: $(BIN)/.test ## Planted gains on real torch, alone and beside a neighbour (an hour); resumable.
 	$(BIN)/python -m benchmarks.planted $(ARGS)
+
+.PHONY: bench-fleet
+bench-fleet: $(BIN)/.test ## How long `fleet report` takes over 10,000 hosts' files, and how much memory.
+	$(BIN)/python -m benchmarks.fleet_report $(ARGS)
 
 .PHONY: bench-daemon
 bench-daemon: $(BIN)/.test ## What the idle daemon costs and how soon it is ready, beside TuneD (a quarter of an hour, root).

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from graviton_agent.lock import only_calibration
 from graviton_agent.record import Record, read_record
 from graviton_agent.report.calibration import render
 from graviton_agent.settings.catalogue import CATALOGUE
@@ -20,11 +21,11 @@ from tests.make_believe import OPTIONS, make_believe
 
 # The command itself, but for its lock: calibrations of this host must not hold up its tests.
 _COMMAND = """
-import functools, os, sys
+import functools, os, pathlib, sys
 from graviton_agent import lock
 from graviton_agent.cli.main import main
-own = os.environ["LOCK"].replace("@", "\\0")
-lock.only_calibration = functools.partial(lock.only_calibration, address=own)
+own = pathlib.Path(os.environ["LOCK"])
+lock.only_calibration = functools.partial(lock.only_calibration, path=own)
 sys.exit(main())
 """
 
@@ -37,6 +38,11 @@ class Host:
     marked: Marked
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
+    @property
+    def lock(self) -> Path:
+        """A lock of its own."""
+        return self.state.parent / "locks" / "calibration"
+
     def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
         """Starts `graviton-agent ARGUMENTS`."""
         process = subprocess.Popen(
@@ -48,7 +54,7 @@ class Host:
                 **self.marked.environment,
                 "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
                 "STATE_DIRECTORY": str(self.state),
-                "LOCK": f"@graviton-agent-test/{self.marked.value}",
+                "LOCK": str(self.lock),
             },
         )
         self.started.append(process)
@@ -186,14 +192,12 @@ def test_a_killed_agent_leaves_no_worker(host: Host, tmp_path: Path) -> None:
 
 def test_a_second_calibration_waits_for_the_first(host: Host, tmp_path: Path) -> None:
     interpreter = make_believe(tmp_path, SLOW)
-    first = host.start("calibrate", *OPTIONS, "--python", interpreter, "--json")
-    progress_until(first, "asking the interpreter")
-    second = host.start("calibrate", *OPTIONS, "--python", interpreter, "--json")
-    progress_until(second, f"another calibration (process {first.pid}) is running")
-    for process in (first, second):
-        out, _ = process.communicate(timeout=120)
-        assert json.loads(out)["decision"]["reason"]
-    assert len(host.records) == 2
+    with only_calibration(wait_seconds=0, tell=pytest.fail, path=host.lock):
+        second = host.start("calibrate", *OPTIONS, "--python", interpreter, "--json")
+        progress_until(second, f"another calibration (process {os.getpid()}) is running")
+    out, _ = second.communicate(timeout=120)
+    assert json.loads(out)["decision"]["reason"]
+    assert len(host.records) == 1
 
 
 def test_the_report_of_a_calibration_is_what_its_record_says(host: Host, tmp_path: Path) -> None:

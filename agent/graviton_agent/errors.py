@@ -22,6 +22,10 @@ class ExitCode(IntEnum):
     DRIFT = 10
     RESTART_NEEDED = 11
     STALE = 12
+    UNCONFIRMED = 13
+    """What a profile promises is not to be had here."""
+    UNDECIDED = 14
+    """A check was too noisy, or too short of time, to say."""
     INTERRUPTED = 130
     """SIGINT, by the shell's habit of 128 plus the signal's number."""
     TERMINATED = 143

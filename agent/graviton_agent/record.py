@@ -1,5 +1,6 @@
 """The record of a calibration: what the JSON output, the state directory and the profiles hold."""
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import Block, Memory, Observation, Operator
 from graviton_agent.errors import StateError
 from graviton_agent.host import Host
-from graviton_agent.state import state_directory, write_atomically
+from graviton_agent.state import state_directory, write_private
 from graviton_agent.torch_build import TorchBuild
 from graviton_agent.workload import Workload
 
@@ -247,10 +248,13 @@ def keep_record(record: Record, state: Path | None = None) -> Path:
         record: what to keep.
         state: the state directory; None is that of who runs this.
     """
-    path = record_path(record, state or state_directory())
-    write_atomically(path, record.to_json().encode())
-    for old in sorted(path.parent.glob("*.json"))[:-RECORDS_KEPT]:
-        old.unlink(missing_ok=True)
+    base = state or state_directory()
+    name = str(record_path(record, base).relative_to(base))
+    path = write_private(base, name, record.to_json().encode())
+    with contextlib.suppress(OSError):
+        # What can't be let go of is tried again the next time.
+        for old in sorted(path.parent.glob("*.json"))[:-RECORDS_KEPT]:
+            old.unlink(missing_ok=True)
     return path
 
 

@@ -2,8 +2,9 @@
 
 import os
 import re
-import stat
 from pathlib import Path
+
+from graviton_agent.regular_file import read_beginning
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -30,18 +31,9 @@ class Root:
         """Reads at most `limit` bytes of the regular file at `name`, a path relative to the root."""
         try:
             target = self._inside(name)
-            # O_NONBLOCK: a FIFO planted in somebody else's tree must not hang the reader.
-            descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError):
             return None
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
-            return self._read_whole(descriptor, limit)
-        except OSError:
-            return None
-        finally:
-            os.close(descriptor)
+        return read_beginning(target, limit)
 
     def read_text(self, name: str, *, limit: int = 64 * KIB) -> str | None:
         """Reads as text; bytes that are not UTF-8 become U+FFFD, for firmware strings are hostile."""
@@ -78,13 +70,3 @@ class Root:
         if target == root or target.startswith(root + os.sep):
             return target
         raise ValueError(name)
-
-    @staticmethod
-    def _read_whole(descriptor: int, limit: int) -> bytes:
-        """Reads up to `limit` bytes: files of /proc come in pieces."""
-        pieces: list[bytes] = []
-        left = limit
-        while left > 0 and (piece := os.read(descriptor, left)):
-            pieces.append(piece)
-            left -= len(piece)
-        return b"".join(pieces)

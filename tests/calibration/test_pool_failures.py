@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from graviton_agent.calibration import process
+from graviton_agent.calibration.launcher import PlainLauncher
 from graviton_agent.calibration.pool import TimeLimits, WorkerPool
 from graviton_agent.calibration.trial import AS_STARTED, DEFAULT, Configuration, TrialError, TrialSpec
 from graviton_agent.workload import Case, Layer, Workload
@@ -80,6 +82,19 @@ def test_a_worker_that_hangs_is_given_up_after_its_time(stand_in: StandIn, marke
         with pytest.raises(TrialError, match=r"gave no answer within 0\.2 s"):
             trial.run(2, AS_STARTED, 1)
         assert not marked.processes()
+
+
+def test_a_worker_that_never_reads_holds_nobody_up(
+    tmp_path: Path, marked: Marked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "READING_SECONDS", 0.1)
+    script = make_executable(tmp_path, "#!/bin/sh\nexec sleep 60\n")
+    worker = process.Worker.start(PlainLauncher(), str(script), marked.environment)
+    try:
+        with pytest.raises(process.WorkerError, match="does not read its commands"):
+            worker.send("load", more_than_a_pipe_holds="x" * 1_000_000)
+    finally:
+        worker.stop()
 
 
 def test_the_other_trial_goes_on(stand_in: StandIn, marked: Marked) -> None:

@@ -12,16 +12,15 @@ from graviton_agent.calibration.cpu_time import CpuTime
 from graviton_agent.calibration.launcher import PlainChild, PlainLauncher
 from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.calibration.rules import Rules
-from graviton_agent.calibration.session import Request, check_memory, needed_memory, run_session
+from graviton_agent.calibration.session import Request, run_session
 from graviton_agent.errors import AgentError, ExitCode, ResourceError
-from graviton_agent.host import Host
 from graviton_agent.record import Record, read_record, record_path
 from graviton_agent.workload import make_workload
 from tests.calibration.stand_ins import Marked
 from tests.make_believe import BATCHES, LAYERS, make_believe
 from tests.simulator.builds import TORCH_2_9_1
 from tests.simulator.dispatch import Machine
-from tests.simulator.hosts import GIB, host_of
+from tests.simulator.hosts import host_of
 
 WORKLOAD = make_workload(layers=LAYERS, batches=BATCHES)
 REQUEST = Request(WORKLOAD, only=frozenset({"bf16"}), seed=4)
@@ -223,42 +222,6 @@ def test_a_state_directory_that_cannot_be_written_is_told_and_costs_no_result(
     record = run(make_believe(tmp_path), marked, narrate=told.append)
     assert record.decision.environment == BF16
     assert any("the record is not kept: can't write /proc/nothing" in words for words in told)
-
-
-# Memory
-
-
-def with_memory(available: int | None, limit: int | None = None) -> Host:
-    """A host with so many bytes free."""
-    return replace(HOST, memory_available=available, memory_limit=limit)
-
-
-def test_two_models_are_resident_at_a_time() -> None:
-    tutorial = make_workload()
-    assert needed_memory(tutorial) - needed_memory(WORKLOAD) > 2 * tutorial.weight_bytes
-    assert needed_memory(replace(tutorial, processes=4)) == 4 * needed_memory(tutorial)
-
-
-@pytest.mark.parametrize(
-    ("request_of", "host", "words"),
-    [
-        (REQUEST, with_memory(GIB // 4), "this host has free 0.3 GB"),
-        (REQUEST, with_memory(64 * GIB, GIB // 2), "the control group allows 0.5 GB"),
-        (replace(REQUEST, memory_limit=GIB // 8), with_memory(64 * GIB), "--memory-limit allows 0.1 GB"),
-        (replace(REQUEST, memory_limit=GIB // 8), with_memory(1), "this host has free 0.0 GB"),
-    ],
-)
-def test_the_tightest_bound_is_named_with_what_is_needed(request_of: Request, host: Host, words: str) -> None:
-    with pytest.raises(ResourceError) as raised:
-        check_memory(request_of, host)
-    needed = needed_memory(WORKLOAD) / 1e9
-    assert raised.value.message == f"calibrating this model needs {needed:.1f} GB, and {words}"
-    assert raised.value.hint is not None
-
-
-def test_what_fits_is_not_refused() -> None:
-    check_memory(REQUEST, with_memory(needed_memory(WORKLOAD), needed_memory(WORKLOAD)))
-    check_memory(REQUEST, with_memory(None))
 
 
 def test_a_model_that_does_not_fit_starts_nothing(tmp_path: Path, state: Path, marked: Marked) -> None:

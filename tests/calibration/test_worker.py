@@ -397,9 +397,25 @@ def test_a_file_that_is_no_sound_elf_is_searched_whole(tmp_path: Path, content: 
 
 
 def test_the_torch_libraries_of_this_process_are_found() -> None:
-    names = {library.name for library in module.loaded_libraries(str(Path(torch.__file__).parent))}
+    names = {library.name for library in module.loaded_libraries(torch.__file__)}
     assert {"libc10.so", "libtorch_cpu.so"} <= names
     assert not any("scipy" in name for name in names)
+
+
+def test_they_are_found_where_torch_lies_behind_a_link(tmp_path: Path) -> None:
+    # As /opt/app/current, which leads to a release.
+    (tmp_path / "packages").symlink_to(Path(torch.__file__).parents[1])
+    behind = module.loaded_libraries(str(tmp_path / "packages/torch/__init__.py"))
+    assert {"libc10.so", "libtorch_cpu.so"} <= {library.name for library in behind}
+
+
+def test_they_are_found_where_torch_is_made_of_links(tmp_path: Path) -> None:
+    # As uv installs from its cache with --link-mode=symlink.
+    file = tmp_path / "torch/__init__.py"
+    file.parent.mkdir()
+    file.symlink_to(torch.__file__)
+    found = module.loaded_libraries(str(file))
+    assert {"libc10.so", "libtorch_cpu.so"} <= {library.name for library in found}
 
 
 def test_a_digest_is_of_all_bits() -> None:

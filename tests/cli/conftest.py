@@ -1,7 +1,6 @@
 """Fixtures of the tests that run commands."""
 
 import signal
-import uuid
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,19 +20,19 @@ def _keep_signal_handlers() -> Iterator[None]:
 
 
 @pytest.fixture
-def own_lock(monkeypatch: pytest.MonkeyPatch) -> str:
+def own_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A lock of the test's own: a calibration that runs on this host is none of its business."""
-    address = f"\0graviton-agent-test/{uuid.uuid4().hex}"
-    monkeypatch.setattr(lock, "only_calibration", partial(lock.only_calibration, address=address))
-    return address
+    path = tmp_path / "locks" / "calibration"
+    monkeypatch.setattr(lock, "only_calibration", partial(lock.only_calibration, path=path))
+    return path
 
 
 @pytest.fixture
 def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], own_lock: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], own_lock: Path
 ) -> Command:
     """Runs `graviton-agent ARGUMENTS`."""
-    assert own_lock
+    del own_lock
     state = tmp_path / "state"
     monkeypatch.setenv("STATE_DIRECTORY", str(state))
 

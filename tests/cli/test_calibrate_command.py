@@ -171,13 +171,13 @@ def test_a_name_that_is_not_in_the_path_is_named(command: Command) -> None:
 
 def test_a_model_that_does_not_fit_is_refused_before_anything_is_started(command: Command) -> None:
     result = command("calibrate", "--layers", "1048576x1048576", "--python", "/nonexistent")
-    failed(result, ExitCode.RESOURCES, r"needs [0-9.]+ GB, and this host has free [0-9.]+ GB")
+    failed(result, ExitCode.RESOURCES, r"needs [0-9.]+ GiB .*, and this host has free [0-9.]+ [GM]iB")
     assert len(result.err.splitlines()) == 2
 
 
 def test_the_limit_on_memory_is_respected(command: Command) -> None:
     result = command("calibrate", "--memory-limit", "700M", "--python", "/nonexistent")
-    failed(result, ExitCode.RESOURCES, r"needs [0-9.]+ GB, and --memory-limit allows 0\.7 GB")
+    failed(result, ExitCode.RESOURCES, r"needs [0-9.]+ GiB .*, and --memory-limit allows 700 MiB")
 
 
 # What is printed, and where

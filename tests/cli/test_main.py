@@ -10,7 +10,7 @@ import pytest
 
 import graviton_agent
 from graviton_agent import errors
-from graviton_agent.calibration import session
+from graviton_agent.calibration import memory
 from graviton_agent.cli.main import Terminated
 from graviton_agent.errors import AgentError, ExitCode
 from tests.cli.command import Command, failed
@@ -28,6 +28,8 @@ def test_the_exit_codes_are_a_contract() -> None:
         "DRIFT": 10,
         "RESTART_NEEDED": 11,
         "STALE": 12,
+        "UNCONFIRMED": 13,
+        "UNDECIDED": 14,
         "INTERRUPTED": 130,
         "TERMINATED": 143,
     }
@@ -75,18 +77,18 @@ FAILURES = [
 def test_a_failure_is_one_line_and_its_exit_code(
     command: Command, monkeypatch: pytest.MonkeyPatch, failure: BaseException, code: int, words: str
 ) -> None:
-    def fail(*_arguments: object) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
         raise failure
 
-    monkeypatch.setattr(session, "check_memory", fail)
+    monkeypatch.setattr(memory, "check_memory", fail)
     failed(command("calibrate"), code, words)
 
 
 def test_a_hint_stands_below_its_failure(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_arguments: object) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
         raise AgentError("it failed", hint="do this")
 
-    monkeypatch.setattr(session, "check_memory", fail)
+    monkeypatch.setattr(memory, "check_memory", fail)
     assert command("calibrate").err == "graviton-agent: it failed\nhint: do this\n"
 
 

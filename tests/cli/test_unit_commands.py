@@ -1,7 +1,10 @@
 """The commands about units, as their user meets them: what they print, and their exit codes."""
 
+import errno
 import json
 import os
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +146,34 @@ def test_revert_takes_back_and_says_how_it_comes_again(command: Command, machine
     assert machine.environment() is None
 
 
+def test_a_template_is_reverted_and_applied_with_all_its_instances(
+    command: Command, machine: Managed
+) -> None:
+    for name in ("embed@1.service", "embed@2.service"):
+        machine.manage(name)
+    machine.calibrated("embed@1.service")
+    command("apply")
+    reverted = command("revert", "embed@.service").out
+    assert [line for line in reverted.splitlines() if "service: " in line and "by:" not in line] == [
+        f"  embed@1.service: reverted on {datetime.now(UTC).date()}",
+        f"  embed@2.service: reverted on {datetime.now(UTC).date()}",
+    ]
+    assert machine.environment("embed@1.service") is None
+    assert command("apply", "embed@.service").code == ExitCode.OK
+    assert machine.variables("embed@2.service") == machine.variables("embed@1.service") != []
+
+
+def test_of_a_template_without_instances_it_says_so(command: Command, machine: Managed) -> None:
+    machine.host.tree.write("etc/graviton-agent/conf.d/20-e.toml", '[units."embed@.service"]\n')
+    for name in ("revert", "apply"):
+        assert command(name, "embed@.service").out == "  No instance of embed@.service is known yet.\n"
+
+
+def test_a_template_that_is_not_managed_can_not_be_reverted(command: Command, machine: Managed) -> None:
+    assert machine.environment() is None
+    failed(command("revert", "web@.service"), ExitCode.USAGE, r"web@\.service is not managed")
+
+
 @pytest.mark.parametrize("arguments", [[], ["--all", "llm.service"]])
 def test_revert_wants_to_know_which_units(command: Command, machine: Managed, arguments: list[str]) -> None:
     assert machine.environment() is None
@@ -185,6 +216,18 @@ def test_verify_shows_each_variable_expected_and_actual(command: Command, machin
     )
 
 
+def test_what_somebody_else_decides_is_drift(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    command("apply")
+    machine.start(**{**BOTH, "DNNL_DEFAULT_FPMATH_MODE": "STRICT"})
+    unit = machine.bus.units["llm.service"]
+    machine.bus.add({**unit, "Environment": ("as", ["DNNL_DEFAULT_FPMATH_MODE=STRICT"])})
+    for name in ("verify", "status"):
+        result = command(name)
+        assert result.code == ExitCode.DRIFT
+        assert "overridden" in result.out
+
+
 def test_verify_as_json(command: Command, machine: Managed) -> None:
     machine.calibrated()
     command("apply")
@@ -214,7 +257,7 @@ def test_status_is_the_host_the_agent_and_a_line_for_each_unit(command: Command,
     assert result.code == ExitCode.OK
     host, _, agent, _, header, llm, web, _, why = result.out.splitlines()
     assert host.startswith("c7g.xlarge   Graviton3")
-    assert agent == "  agent not installed"
+    assert agent == "  agent active"
     assert header.split() == ["unit", "state", "promised", "calibrated", "runs"]
     assert llm.split()[:3] == ["llm.service", "applied", "1.28x"]
     assert web.split("   ")[1].strip() == "not calibrated"
@@ -230,7 +273,7 @@ def test_status_as_json(command: Command, machine: Managed) -> None:
     machine.calibrated()
     found = json.loads(command("status", "--json").out)
     assert found["host"]["product"] == "Graviton3"
-    assert found["agent"] == {"state": "not installed", "since": None, "status": ""}
+    assert found["agent"] == {"state": "active", "since": None, "status": ""}
     (unit,) = found["units"]
     assert (unit["state"], unit["planned"], unit["environment"]) == ("applied", BOTH, {})
     assert unit["profile"]["gain_interval"] == [1.28, 1.34]
@@ -288,6 +331,7 @@ def measured(machine: Managed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
 
     def measure(_scene: object, unit: str, wishes: object, narrate: Any) -> Calibrated:
         narrate(f"{unit}: measuring with {wishes}")
+        began = datetime.now(UTC)
         result = results.get(unit, {})
         if isinstance(result, AgentError):
             raise result
@@ -296,7 +340,7 @@ def measured(machine: Managed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
         profile = machine.calibrated(unit, **result)
         machine.store.remove(unit)
         meanwhile()
-        return Calibrated(changed(), profile)
+        return Calibrated(changed(), profile, began)
 
     monkeypatch.setattr(calibrate_module, "calibrate_unit", measure)
     return results
@@ -319,6 +363,78 @@ def test_a_dry_run_leaves_neither(command: Command, machine: Managed, measured: 
     )
     assert machine.store.read("llm.service") is None
     assert machine.environment() is None
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on nothing can be written."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+
+
+def test_what_was_measured_is_told_though_a_full_disk_keeps_no_profile(
+    command: Command, machine: Managed, measured: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.calibrated(environment={"OMP_NUM_THREADS": "2"})
+    command("apply")
+    before = machine.store.read("llm.service")
+    assert before is not None
+
+    def meanwhile() -> None:
+        machine.store.write(before)
+        full_disk(monkeypatch)
+
+    measured["llm.service"] = {"meanwhile": meanwhile}
+    result = command("calibrate", "llm.service")
+    assert result.code == ExitCode.FAILED
+    assert "Change: 2.00x" in result.out
+    path = machine.store.path("llm.service")
+    assert result.complaint[0] == f"graviton-agent: can't write {path}: No space left on device"
+    assert machine.store.read("llm.service") == before
+    assert machine.variables() == ["OMP_NUM_THREADS=2"]
+    assert [found.name for found in path.parent.iterdir()] == ["llm.service.json"]
+
+
+@pytest.mark.parametrize("arguments", [["apply"], ["revert", "llm.service"], ["enable", "llm.service"]])
+def test_a_full_disk_is_one_line_and_leaves_what_was(
+    command: Command, machine: Managed, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    machine.calibrated(environment={"OMP_NUM_THREADS": "2"})
+    command("apply")
+    before = machine.environment()
+    machine.calibrated(environment={"OMP_NUM_THREADS": "4"})
+    files = sorted(machine.host.tree.root.rglob("*"))
+    full_disk(monkeypatch)
+    if arguments[0] == "enable":
+        arguments = [*arguments, "--root", str(machine.host.tree.root)]
+    failed(command(*arguments), ExitCode.FAILED, "can't write .*: No space left on device")
+    assert machine.environment() == before
+    assert sorted(set(machine.host.tree.root.rglob("*")) - set(files)) in (
+        [],
+        [machine.host.tree.root / "var/lib/graviton-agent/reverted"],
+    )
+
+
+def test_what_torch_calls_its_version_can_not_speak_to_the_terminal(
+    command: Command, machine: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert machine.environment() is None
+    record = changed()
+    hostile = record.model_copy(update={"torch": replace(record.torch, version="2.9\x1b]0;owned\x07\u202e")})
+
+    def measure(_scene: object, unit: str, _wishes: object, narrate: Any) -> Calibrated:
+        narrate("torch \x1b[31mis red")
+        return Calibrated(hostile, machine.calibrated(unit), datetime.now(UTC))
+
+    monkeypatch.setattr(calibrate_module, "calibrate_unit", measure)
+    result = command("calibrate", "llm.service")
+    assert "torch 2.9\\u001b]0;owned\\u0007\\u202e" in result.out
+    assert "torch \\u001b[31mis red" in result.err
+    result = command("calibrate", "llm.service", "--json")
+    assert json.loads(result.out)["torch"]["version"] == "2.9\x1b]0;owned\x07\u202e"
+    assert result.out.replace("\n", "").isprintable()
 
 
 def test_where_the_default_wins_the_former_environment_goes(
@@ -453,3 +569,10 @@ def test_options_that_make_no_sense_leave_nothing_behind(
 
 def test_a_unit_that_the_image_lacks_can_not_be_enabled(command: Command, image: Path) -> None:
     failed(command("enable", "lm.service", "--root", image), ExitCode.USAGE, r"there is no unit lm\.service")
+
+
+def test_status_prints_metrics(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    command("apply")
+    lines = command("status", "--prometheus").out.splitlines()
+    assert 'graviton_agent_unit_gain_ratio{unit="llm.service"} 1.28' in lines

@@ -1,12 +1,13 @@
 """A whole machine for the commands: a Graviton's tree, its configuration, its units, and PID 1."""
 
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from graviton_agent.control.scene import Scene
-from graviton_agent.installed import ENVIRONMENT
+from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE
 from graviton_agent.profiles.profile import Profile
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.root import Root
@@ -55,6 +56,16 @@ class Managed:
         self.store.write(profile)
         return profile
 
+    def agent(self, state: str) -> None:
+        """Lets PID 1 say that the agent's service is in this state; its folders come and go with it."""
+        self.bus.add(properties(SERVICE, ActiveState=("s", state)))
+        for path in (ENVIRONMENT, CALIBRATED):
+            folder = self.host.tree.root / path[1:]
+            if state == "active":
+                folder.mkdir(parents=True, exist_ok=True)
+            elif folder.exists():
+                shutil.rmtree(folder)
+
     def environment(self, name: str = UNIT) -> str | None:
         """The text of the unit's environment file; None if it has none."""
         path = self.host.tree.root / ENVIRONMENT[1:] / f"{name}.env"
@@ -79,8 +90,9 @@ class Managed:
 
 
 def managed_machine(folder: Path) -> Managed:
-    """A c7g.xlarge with llm.service, which has a section and doesn't run."""
+    """A c7g.xlarge with an agent that is up, and with llm.service, which has a section and doesn't run."""
     machine = Managed(agent_host(folder), FakeBus())
+    machine.agent("active")
     machine.host.tree.write("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
     machine.manage(UNIT)
     return machine

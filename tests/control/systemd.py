@@ -83,6 +83,8 @@ class FakeBus(Bus):
                 return (found if interface in {"", UNIT} else {},)
             case "Get", (_, "Environment"):
                 return (("as", self.environment),)
+            case "Get", (_, name):
+                return (self._unit(call.path)[name],)
             case "ListUnitsByPatterns", (_, patterns):
                 names = [name for name in self.units if any(fnmatch.fnmatch(name, p) for p in patterns)]
                 return ([(name,) for name in names],)

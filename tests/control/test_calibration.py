@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import pytest
@@ -201,3 +202,33 @@ def test_a_model_that_does_not_fit_into_the_units_memory_is_refused(calibrating:
     calibrating.machine.manage("llm.service", '[units."llm.service"]\nlayers = "100000x100000"\n')
     with pytest.raises(ResourceError, match="needs"):
         calibrating.calibrate()
+
+
+@pytest.mark.parametrize("key", ["MemoryMax", "MemoryHigh"])
+def test_a_limit_that_no_worker_fits_into_is_refused_before_anything_is_started(
+    calibrating: Calibrating, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setattr(calibration, "Cage", lambda *_, **__: pytest.fail("the cage is entered"))
+    bus = calibrating.machine.bus
+    bus.add({**bus.units["llm.service"], key: ("t", 256 << 20)})
+    with pytest.raises(ResourceError) as caught:
+        calibrating.calibrate()
+    assert caught.value.message.startswith(
+        "each process of this calibration needs 1.0 GiB (350 MiB for Python"
+    )
+    assert caught.value.message.endswith(f"and {key}= of llm.service allows 256 MiB")
+
+
+def test_the_bounds_of_the_configuration_reach_what_decides(calibrating: Calibrating) -> None:
+    section = '[units."llm.service"]\nmin_cosine = 0.98\nmemory_margin = "10%"\nbudget = "2min"\n'
+    calibrating.machine.manage("llm.service", section)
+    calibrating.calibrate()
+    rules = calibrating.seen["request"].rules
+    assert (rules.minimum_cosine, rules.budget_seconds) == (0.98, 120.0)
+    assert (rules.memory_margin_bytes, rules.memory_margin_share) == (0, 0.1)
+
+
+def test_a_calibration_knows_when_it_began(calibrating: Calibrating) -> None:
+    times: list[datetime] = []
+    calibrating.meanwhile = lambda: times.append(datetime.now(UTC))
+    assert calibrating.calibrate().began <= times[0]

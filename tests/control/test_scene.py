@@ -125,6 +125,7 @@ def test_states_come_to_exit_codes(machine: Managed, state: str) -> None:
 
 
 def test_the_daemon_is_described_as_systemd_sees_it(machine: Managed) -> None:
+    machine.bus.add(missing(SERVICE))
     assert read_daemon(machine.bus).state == "not installed"
     says = {
         "ActiveState": ("s", "active"),

@@ -1,5 +1,7 @@
 """`enable` and `disable`: a section of the unit's own, and nothing written that makes no sense."""
 
+import errno
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 
 from graviton_agent.configuration.load import compile_configuration
 from graviton_agent.configuration.model import UnitOptions
+from graviton_agent.control import sections
 from graviton_agent.control.sections import disable, enable, path_of, require_installed
 from graviton_agent.errors import StateError, UsageError
 from graviton_agent.root import Root
@@ -133,6 +136,32 @@ def test_what_is_refused_leaves_everything_as_it_was(tree: Tree) -> None:
     with pytest.raises(UsageError):
         enable(UNIT, {"threads": 0}, root)
     assert path_of(UNIT, root).read_bytes() == before
+
+
+def test_what_is_refused_is_never_written_so_that_no_full_disk_can_keep_it_there(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Root(tree.root)
+    enable(UNIT, {"threads": 2}, root)
+    before = path_of(UNIT, root).stat()
+    monkeypatch.setattr(sections, "write_atomically", lambda *_: pytest.fail("something is written"))
+    with pytest.raises(UsageError):
+        enable(UNIT, {"threads": 0}, root)
+    assert path_of(UNIT, root).stat() == before
+
+
+def test_a_disk_that_is_full_leaves_the_former_section(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Root(tree.root)
+    enable(UNIT, {"threads": 2}, root)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StateError, match=r"can't write .*50-llm\.service\.toml: No space left on device"):
+        enable(UNIT, {"threads": 3}, root)
+    assert written(tree)["threads"] == 2
+    assert [path.name for path in path_of(UNIT, root).parent.iterdir()] == [f"50-{UNIT}.toml"]
 
 
 def test_a_later_file_that_disables_the_unit_is_named(tree: Tree) -> None:

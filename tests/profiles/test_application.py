@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from graviton_agent.errors import StateError
 from graviton_agent.profiles.application import Application, State, decide, template_file
 from graviton_agent.profiles.facts import observe_present
 from graviton_agent.profiles.profile import Profile
+from graviton_agent.profiles.reverts import Reverts, Said, Word
 from graviton_agent.profiles.subject import make_subject
 from graviton_agent.units import environment_file
 from graviton_agent.units.unit import Unit
@@ -77,10 +79,25 @@ def test_elsewhere_than_on_a_graviton_nothing_wants_to_be_calibrated(host: Agent
     assert host.assess(not_graviton="The CPUs are x86.").application.state is State.NOT_GRAVITON
 
 
-def test_a_reverted_profile_stays_away(host: AgentHost) -> None:
-    seen = host.assess(host.profile().revert(WHEN))
+def reverted(*names: str) -> Reverts:
+    return Reverts({name: Said(Word.REVERTED, WHEN) for name in names})
+
+
+@pytest.mark.parametrize("results", [{}, KEEP, {"environment": {"OMP_NUM_THREADS": "4"}}, None])
+def test_a_reverted_unit_gets_nothing_whatever_was_found(
+    host: AgentHost, results: dict[str, Any] | None
+) -> None:
+    profiles = [] if results is None else [host.profile(**results)]
+    seen = host.assess(*profiles, reverts=reverted("llm.service"))
+    assert seen.application == Application("llm.service", State.REVERTED, "reverted on 2026-11-23")
+    assert not seen.wants_calibration
+
+
+def test_nor_when_what_was_found_is_out_of_date(host: AgentHost) -> None:
+    profile = host.profile()
+    host.tree.write("proc/sys/kernel/osrelease", "6.18\n")
+    seen = host.assess(profile, reverts=reverted("llm.service"))
     assert seen.application.state is State.REVERTED
-    assert seen.application.file is None
     assert not seen.wants_calibration
 
 
@@ -124,7 +141,7 @@ def decided_by_others(host: AgentHost, profile: Profile, **environment: str) -> 
     present = observe_present(subject, host.facts, profile.fingerprint, host.root)
     overlaid = subject.environment.overlaid(dict(environment), "/etc/default/llm")
     present = replace(present, subject=replace(subject, environment=overlaid))
-    return decide(present, profile, not_graviton=None)
+    return decide(present, profile)
 
 
 def test_a_variable_that_others_set_is_never_written(host: AgentHost) -> None:
@@ -207,8 +224,22 @@ def test_where_its_own_is_stale_a_siblings_may_hold(instances: Instances) -> Non
 
 def test_what_was_reverted_for_one_is_not_for_another(instances: Instances) -> None:
     gpt, bert = instances
-    assert bert.assess(gpt.profile().revert(WHEN)).application.state is State.APPLIED
-    assert bert.assess(bert.profile().revert(WHEN), gpt.profile()).application.state is State.REVERTED
+    profiles = (bert.profile(), gpt.profile())
+    for name, states in (
+        (gpt.unit.name, [State.REVERTED, State.APPLIED]),
+        (bert.unit.name, [State.APPLIED, State.REVERTED]),
+        (TEMPLATE, [State.REVERTED, State.REVERTED]),
+    ):
+        found = [host.assess(*profiles, reverts=reverted(name)).application.state for host in instances]
+        assert found == states
+
+
+def test_an_instance_that_is_taken_up_alone_gives_its_template_no_file(instances: Instances) -> None:
+    gpt, _ = instances
+    said = {**reverted(TEMPLATE).said, gpt.unit.name: Said(Word.APPLIED, WHEN)}
+    found = gpt.assess(gpt.profile(), reverts=Reverts(said)).application
+    assert found.state is State.APPLIED
+    assert template_file(TEMPLATE, [(gpt.unit, found)]) is None
 
 
 def of_all(*hosts: AgentHost, **results: object) -> list[tuple[Unit, Application]]:

@@ -30,11 +30,6 @@ def test_it_goes_to_json_and_back(host: AgentHost, results: dict[str, Any]) -> N
     assert parse_profile(profile.to_json().encode()) == profile
 
 
-def test_that_it_was_reverted_goes_with_it(host: AgentHost) -> None:
-    profile = host.profile().revert(WHEN)
-    assert parse_profile(profile.to_json().encode()).reverted == WHEN
-
-
 def test_the_variables_stand_in_the_order_of_the_catalogue(host: AgentHost) -> None:
     assert list(host.profile().environment) == ["DNNL_DEFAULT_FPMATH_MODE", "TORCH_MKLDNN_MATMUL_MIN_DIM"]
 
@@ -92,7 +87,6 @@ WRONG: list[tuple[Spoil, str]] = [
     (put("gain_interval", value=[1.0]), "not enough values"),
     (put("calibrated", value="yesterday"), "yesterday"),
     (put("calibrated", value="2026-11-23T08:00:00"), "without its zone"),
-    (put("reverted", value="2026-11-23"), "without its zone"),
     (put("reason", value="a\x1b[31mred"), "a text is expected"),
     (put("reason", value="a" * 3000), "no reason"),
     (put("fingerprint", value="c7g"), "is not as the agent writes it"),

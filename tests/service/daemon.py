@@ -6,12 +6,20 @@ from pathlib import Path
 from graviton_agent.configuration.compiled import write_compiled
 from graviton_agent.configuration.load import compile_configuration
 from graviton_agent.installed import STATE
+from graviton_agent.patience import Patience
 from graviton_agent.service.configured import RECORD, Configured
 from graviton_agent.service.upkeep import Upkeep
+from graviton_agent.units.bus import Bus
 from tests.control.machine import Managed
 
 
-def make_upkeep(machine: Managed, say: Callable[[str], object] = lambda _: None) -> Upkeep:
+def make_upkeep(
+    machine: Managed,
+    say: Callable[[str], object] = lambda _: None,
+    *,
+    is_up: Callable[[Bus], bool] = lambda _: True,
+    patience: Patience | None = None,
+) -> Upkeep:
     """The upkeep of that machine, which compiles its configuration in this process."""
     root = machine.root.path
     record = root / STATE[1:] / RECORD
@@ -21,7 +29,14 @@ def make_upkeep(machine: Managed, say: Callable[[str], object] = lambda _: None)
         return None
 
     configured = Configured(record, root=str(root), run=compile_it)
-    return Upkeep(machine.root, say=say, connect=lambda: machine.bus, configured=configured)
+    return Upkeep(
+        machine.root,
+        say=say,
+        connect=lambda: machine.bus,
+        configured=configured,
+        patience=patience,
+        is_up=is_up,
+    )
 
 
 def files_below(folder: Path) -> set[str]:

@@ -11,6 +11,7 @@ from graviton_agent.service import configured, gate
 from graviton_agent.service.gate import open_gate, run_calibration
 from graviton_agent.service.gate_time import GateTime
 from graviton_agent.service.marks import Mark, Marks
+from graviton_agent.units.placing import agent_is_up
 from tests.control.machine import UNIT, Managed
 from tests.service.daemon import make_upkeep
 
@@ -34,13 +35,12 @@ class Calibrations:
 def gated(machine: Managed) -> Managed:
     """A machine with a daemon that is up, and a unit that waits."""
     machine.manage(UNIT, GATED.format(UNIT))
-    machine.root.path.joinpath(ENVIRONMENT[1:]).mkdir(parents=True)
     return machine
 
 
 def opened(machine: Managed, calibrations: Calibrations) -> str | None:
     """What the gate says."""
-    return open_gate(UNIT, machine.root, calibrations, upkeep=make_upkeep(machine))
+    return open_gate(UNIT, machine.root, calibrations, upkeep=make_upkeep(machine, is_up=agent_is_up))
 
 
 def mark(machine: Managed) -> Mark | None:
@@ -93,11 +93,21 @@ def test_what_a_gate_takes_is_gone_for_the_others(gated: Managed) -> None:
 
 
 def test_without_the_agent_it_opens_at_once_and_writes_nothing(gated: Managed) -> None:
-    gated.root.path.joinpath(ENVIRONMENT[1:]).rmdir()
+    gated.agent("inactive")
     calibrations = Calibrations()
     assert opened(gated, calibrations) == "the agent isn't running"
     assert calibrations.asked == []
     assert not gated.root.path.joinpath(ENVIRONMENT[1:]).exists()
+
+
+def test_of_an_agent_that_has_gone_meanwhile_nothing_is_put_in_place(gated: Managed) -> None:
+    def calibrate() -> None:
+        gated.calibrated()
+        gated.agent("failed")
+
+    assert opened(gated, Calibrations(calibrate)) == "the agent isn't running"
+    assert not gated.root.path.joinpath(ENVIRONMENT[1:]).exists()
+    assert mark(gated) is None
 
 
 @pytest.mark.parametrize("option", ['calibrate = "when-quiet"', "enabled = false"])

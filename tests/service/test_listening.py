@@ -7,7 +7,7 @@ import pytest
 from graviton_agent.profiles.store import FOLDER
 from graviton_agent.service.file_watch import FileWatch
 from graviton_agent.service.inotify import Inotify
-from graviton_agent.service.listening import EVERYBODY, steps
+from graviton_agent.service.listening import EVERYBODY, ways
 from tests.control.machine import UNIT, Managed
 from tests.profiles.host import TORCH
 from tests.service.daemon import make_upkeep
@@ -33,7 +33,7 @@ def test_who_depends_on_a_file_hears_of_it(machine: Managed, path: str, listener
     target = machine.root.path / path
     target.parent.mkdir(parents=True, exist_ok=True)
     watch = FileWatch(Inotify())
-    watch.arm(steps(overview, str(machine.root.path)))
+    watch.arm(ways(overview, str(machine.root.path)))
     target.write_text("")
     assert watch.heard() == listeners
     watch.close()
@@ -42,7 +42,7 @@ def test_who_depends_on_a_file_hears_of_it(machine: Managed, path: str, listener
 def test_the_configuration_is_listened_to_before_anything_else_is_known(tmp_path: Path) -> None:
     (tmp_path / CONFIGURATION).mkdir(parents=True)
     watch = FileWatch(Inotify())
-    watch.arm(steps(None, str(tmp_path)))
+    watch.arm(ways(None, str(tmp_path)))
     (tmp_path / CONFIGURATION / "graviton-agent.toml").write_text("")
     assert watch.heard() == {EVERYBODY}
     watch.close()

@@ -89,7 +89,7 @@ def test_the_kernels_files_are_read(tmp_path: Path) -> None:
         },
     )
     # Guests' time, the last two columns, is part of the first two.
-    assert read(root, 5.0) == Reading(at=5.0, load=0.52, waited=123456, ticks=4275, steal=80)
+    assert read(root, 5.0) == Reading(at=5.0, load=0.52, waited=123456, ticks=4275, steal=80, busy=145)
 
 
 def test_a_kernel_without_pressure_files_is_read(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from graviton_agent.configuration.compiled import Calibrate, Quiet
 from graviton_agent.errors import AgentError, ExitCode
 from graviton_agent.installed import GATE
+from graviton_agent.patience import Patience
 from graviton_agent.profiles.application import State
 from graviton_agent.service import serving
 from graviton_agent.service.calibrations import Calibrations, service_for
@@ -19,6 +20,7 @@ from graviton_agent.service.looks import Looks
 from graviton_agent.service.marks import Mark
 from graviton_agent.service.notify import Notifier
 from graviton_agent.service.serving import Service
+from graviton_agent.service.signals import EarlySignals
 from graviton_agent.service.upkeep import Overview, Upkeep, View
 from graviton_agent.service.worker import Worker
 from graviton_agent.units.bus import Signal
@@ -42,6 +44,11 @@ class FakeUpkeep:
         self.looks: list[frozenset[str] | None] = []
         self.error: AgentError | None = None
         self.marks: dict[str, Mark] = {}
+        self.problem: str | None = None
+        self.patience = Patience()
+
+    def publish(self) -> None:
+        """Writes no metrics."""
 
     def look(self, names: frozenset[str] | None = None) -> Overview:
         """Notes for whom it was."""
@@ -63,7 +70,7 @@ class FakeUpkeep:
             )
             for unit in units
         }
-        return Overview(replace(configuration(*units), quiet=self.quiet), None, views)
+        return Overview(replace(configuration(*units), quiet=self.quiet), None, views, self.problem)
 
     def mark(self, unit: str) -> Mark | None:
         """What its gate said."""
@@ -81,10 +88,18 @@ class Daemon:
         self.calibrated: list[str] = []
         self.code: ExitCode | None = ExitCode.OK
         self.leaves_something = True
+        self.left_running: str | None = None
+        self.stopped: list[str] = []
+        self.ends = asyncio.Event()
+        self.ends.set()
+        self.early = EarlySignals()
         monkeypatch.setattr(serving, "watches", self._watches)
         monkeypatch.setattr(serving, "Looks", lambda: Looks(settle_seconds=0.0, pause_seconds=0.0))
-        monkeypatch.setattr(serving, "steps", lambda _: {})
+        monkeypatch.setattr(serving, "ways", lambda _: {})
         monkeypatch.setattr(Calibrations, "run", self._calibrate)
+        monkeypatch.setattr(Calibrations, "stop", self._stop)
+        monkeypatch.setattr(Calibrations, "under_way", self._under_way)
+        monkeypatch.setattr(Calibrations, "control_group", self._control_group)
 
     def run(self, until: Callable[[], bool], *, then: Callable[[], object] | None = None) -> None:
         """Serves until the condition holds, and ends it as systemd does.
@@ -96,11 +111,11 @@ class Daemon:
     async def _serve(self, until: Callable[[], bool], then: Callable[[], object] | None) -> None:
         upkeep = cast(Upkeep, self.upkeep)
         service = Service(upkeep, Worker(), Notifier(self.told.append), self.said.append, None)
-        task = asyncio.create_task(service.run())
+        task = asyncio.create_task(service.run(self.early))
         deadline = time.monotonic() + DONE_SECONDS
         while not until() and not task.done():
             assert time.monotonic() < deadline, (self.told, self.said, self.upkeep.looks)
-            if then is not None and self.status:
+            if then is not None and self.status not in {"", "STATUS=looking at the units"}:
                 then()
                 then = None
             await asyncio.sleep(0.005)
@@ -129,9 +144,21 @@ class Daemon:
         assert seconds > 90.0
         self.calibrated.append(unit)
         await asyncio.sleep(0.01)
-        if self.leaves_something:
+        await self.ends.wait()
+        if self.leaves_something and unit not in self.stopped:
             self.upkeep.wanting.discard(unit)
-        return self.code
+        return None if unit in self.stopped else self.code
+
+    async def _stop(self, unit: str) -> None:
+        self.stopped.append(unit)
+        self.ends.set()
+
+    async def _under_way(self) -> str | None:
+        return self.left_running
+
+    async def _control_group(self, unit: str) -> str | None:
+        del unit
+        return None
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +213,14 @@ def test_a_reload_is_done_when_everything_has_been_looked_at(monkeypatch: pytest
     assert daemon.upkeep.looks == [None, None]
 
 
+def test_a_reload_that_was_asked_for_before_the_loop_began_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = Daemon(FakeUpkeep(), monkeypatch)
+    signal.raise_signal(signal.SIGHUP)
+    daemon.run(lambda: "READY=1" in daemon.told)
+    kinds = [line.partition("=")[0] for line in daemon.told if not line.startswith(("STATUS", "WATCHDOG"))]
+    assert kinds == ["RELOADING", "READY", "STOPPING"]
+
+
 def test_units_are_calibrated_one_after_the_other_when_it_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     daemon = Daemon(FakeUpkeep(UNIT, OTHER), monkeypatch)
     daemon.run(lambda: daemon.status == "STATUS=measured values for 2 of 2 units")
@@ -229,6 +264,46 @@ def test_a_calibration_that_another_held_up_has_not_failed(monkeypatch: pytest.M
     assert "failed" not in daemon.status
 
 
+def test_a_calibration_is_stopped_when_others_need_the_host_and_tried_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "seconds_between", lambda _: 0.01)
+    monkeypatch.setattr(serving, "why_stop", lambda *_: "llm.service waited for a CPU")
+    daemon = Daemon(FakeUpkeep(UNIT), monkeypatch)
+    daemon.ends.clear()
+    daemon.run(lambda: "1 stopped calibrating for others, to be tried again later" in daemon.status)
+    assert (daemon.calibrated, daemon.stopped) == ([UNIT], [UNIT])
+    assert daemon.said[-1] == (
+        "llm.service is not calibrated on, for llm.service waited for a CPU; what was measured is not used; "
+        "the next try is in 1 h at the earliest"
+    )
+
+
+def test_a_calibration_is_let_alone_as_long_as_nobody_needs_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[object] = []
+
+    def nobody(*use: object) -> None:
+        looks.append(use)
+        if len(looks) > 3:
+            daemon.ends.set()
+
+    monkeypatch.setattr(serving, "seconds_between", lambda _: 0.01)
+    monkeypatch.setattr(serving, "why_stop", nobody)
+    daemon = Daemon(FakeUpkeep(UNIT), monkeypatch)
+    daemon.ends.clear()
+    daemon.run(lambda: daemon.status == "STATUS=measured values for 2 of 2 units")
+    assert daemon.stopped == []
+
+
+def test_a_calibration_that_an_earlier_daemon_has_begun_is_watched_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    daemon = Daemon(FakeUpkeep(UNIT, quiet=NEVER), monkeypatch)
+    daemon.left_running = UNIT
+    daemon.run(lambda: daemon.status == "STATUS=measured values for 2 of 2 units")
+    assert daemon.calibrated == [UNIT]
+
+
 def test_a_calibration_that_failed_at_a_gate_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     upkeep = FakeUpkeep(UNIT, policy=Calibrate.BEFORE_START, quiet=NEVER)
     daemon = Daemon(upkeep, monkeypatch)
@@ -246,11 +321,32 @@ def test_what_keeps_it_from_looking_is_told_and_tried_again(monkeypatch: pytest.
     daemon = Daemon(FakeUpkeep(), monkeypatch)
     daemon.upkeep.error = AgentError("the system bus can't be reached (gone)")
 
-    def mend() -> None:
-        daemon.upkeep.error = None
+    def mended() -> bool:
+        if daemon.said:
+            daemon.upkeep.error = None
+        return daemon.status == "STATUS=measured values for 2 of 2 units"
 
-    daemon.run(lambda: daemon.status == "STATUS=measured values for 2 of 2 units", then=mend)
+    daemon.run(mended)
     assert daemon.said == ["the system bus can't be reached (gone)"]
+
+
+def test_what_could_not_be_done_for_some_units_is_told_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "FIRST_RETRY_SECONDS", 0.01)
+    upkeep = FakeUpkeep()
+    upkeep.problem = "can't write a file: No space left on device"
+    daemon = Daemon(upkeep, monkeypatch)
+    daemon.run(lambda: len(upkeep.looks) > 2)
+    assert daemon.said == [upkeep.problem]
+    assert daemon.status == f"STATUS={upkeep.problem}; measured values for 2 of 2 units"
+
+
+def test_a_unit_whose_files_answer_again_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    upkeep = FakeUpkeep()
+    daemon = Daemon(upkeep, monkeypatch)
+    daemon.run(lambda: len(upkeep.looks) > 1, then=lambda: upkeep.patience.came_back(UNIT))
+    assert upkeep.looks == [None, frozenset({UNIT})]
 
 
 def test_what_nobody_foresaw_ends_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:

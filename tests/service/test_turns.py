@@ -31,6 +31,13 @@ def test_a_failure_is_followed_by_a_pause_twice_as_long_each_time_up_to_a_day() 
     assert pauses == [1, 2, 4, 8, 16, 24, 24]
 
 
+def test_a_calibration_that_was_stopped_for_others_waits_alike_and_is_no_failure() -> None:
+    turns = Turns()
+    pauses = [turns.failed("a.service", now=0, for_others=True).pause / HOUR for _ in range(3)]
+    assert pauses == [1, 2, 4]
+    assert (turns.failures, turns.stopped) == (0, 1)
+
+
 def test_nobody_is_next_during_a_pause() -> None:
     turns, units = Turns(), [waiting("a.service")]
     turns.failed("a.service", now=100)

@@ -1,5 +1,8 @@
 """What a pass over the units leaves behind."""
 
+import errno
+import os
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,12 +11,18 @@ import pytest
 from graviton_agent.calibration.outcome import Outcome
 from graviton_agent.configuration.compiled import Calibrate
 from graviton_agent.errors import StateError
-from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE
+from graviton_agent.installed import CALIBRATED, ENVIRONMENT, METRICS, SERVICE, STATE
+from graviton_agent.patience import Patience
 from graviton_agent.profiles.application import State
+from graviton_agent.profiles.fleet_folders import PACKAGED
+from graviton_agent.profiles.fleet_profile import leave_host
+from graviton_agent.root import Root
 from graviton_agent.service.marks import Mark, Marks
 from graviton_agent.service.upkeep import Upkeep
+from graviton_agent.units import environment_file
 from tests.control.machine import UNIT, Managed
 from tests.control.systemd import missing, properties, running
+from tests.profiles.fleet import limited
 from tests.profiles.host import TORCH, install_torch
 from tests.service.daemon import files_below, make_upkeep
 
@@ -219,3 +228,117 @@ def test_a_masked_agent_leaves_nothing_behind(machine: Managed, upkeep: Upkeep) 
     machine.host.tree.link(f"run/systemd/system/{SERVICE}", "/dev/null")
     upkeep.leave()
     assert machine.environment() is None
+
+
+def test_a_fleets_profile_is_taken_and_kept_once(machine: Managed, upkeep: Upkeep, said: list[str]) -> None:
+    limited(machine.host.tree)
+    found = leave_host(machine.calibrated())
+    machine.store.remove(UNIT)
+    machine.host.tree.write(f"{PACKAGED[1:]}/{found.name}", found.to_json())
+    upkeep.look()
+    assert said[0] == f"llm.service takes {PACKAGED}/{found.name}"
+    assert machine.environment() is not None
+    said.clear()
+    upkeep.look()
+    upkeep.look(frozenset({UNIT}))
+    assert said == []
+
+
+def test_a_fleets_profile_that_is_withdrawn_takes_its_file_away(machine: Managed, upkeep: Upkeep) -> None:
+    limited(machine.host.tree)
+    found = leave_host(machine.calibrated())
+    machine.store.remove(UNIT)
+    path = machine.host.tree.write(f"{PACKAGED[1:]}/{found.name}", found.to_json())
+    upkeep.look()
+    path.unlink()
+    upkeep.look()
+    assert machine.environment() is None
+
+
+def test_the_metrics_say_what_runs(machine: Managed, upkeep: Upkeep) -> None:
+    folder = machine.root.path / METRICS[1:]
+    folder.mkdir(parents=True)
+    machine.calibrated()
+    machine.start()
+    upkeep.look()
+    upkeep.publish()
+    text = (folder / "graviton-agent.prom").read_text()
+    assert 'graviton_agent_unit_restart_needed{unit="llm.service"} 1\n' in text
+    assert 'graviton_agent_unit_in_sync{unit="llm.service"} 0\n' in text
+
+
+def test_a_unit_whose_files_never_answer_costs_the_others_nothing_and_gets_nothing(
+    machine: Managed, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.manage("dead.service", None, "/mnt/dead/python")
+    machine.host.tree.write("mnt/dead/python", "")
+    machine.calibrated()
+    machine.calibrated("dead.service")
+    patience = Patience(seconds=0.3)
+    upkeep = make_upkeep(machine, said.append, patience=patience)
+    upkeep.look()
+    assert machine.environment("dead.service") is not None
+    released, back, read = threading.Event(), threading.Event(), Root.read_bytes
+
+    def hang(root: Root, name: str, *, limit: int = 64 * 1024) -> bytes | None:
+        if name.startswith("mnt/dead"):
+            released.wait()
+        return read(root, name, limit=limit)
+
+    monkeypatch.setattr(Root, "read_bytes", hang)
+    patience.came_back = lambda _: back.set()
+    overview = upkeep.look()
+    assert overview.units["dead.service"].hangs
+    assert overview.units[UNIT].has_file
+    assert machine.environment("dead.service") is None
+    assert said[-1] == "dead.service gets nothing any more: its files don't answer"
+    released.set()
+    assert back.wait(20)
+    assert not upkeep.look(frozenset({"dead.service"})).units["dead.service"].hangs
+    assert machine.environment("dead.service") is not None
+
+
+def test_on_a_full_disk_nothing_stale_stays_and_the_daemon_goes_on(
+    machine: Managed, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.calibrated()
+    upkeep.look()
+    machine.calibrated(environment={"DNNL_DEFAULT_FPMATH_MODE": "BF16"})
+
+    def refuse(*_: object, **__: object) -> bool:
+        raise StateError("can't write: No space left on device")
+
+    monkeypatch.setattr(environment_file, "write_atomically", refuse)
+    overview = upkeep.look()
+    assert overview.problem == "can't write: No space left on device"
+    assert not overview.units[UNIT].has_file
+    assert machine.environment() is None
+
+
+def test_a_state_directory_that_can_not_be_written_holds_nobody_from_its_values(
+    machine: Managed, upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.calibrated()
+    upkeep.look()
+    machine.host.tree.root.joinpath(ENVIRONMENT[1:], f"{UNIT}.env").unlink()
+    real = os.open
+
+    def read_only(path: Any, flags: int, *more: Any, **options: Any) -> int:
+        if STATE[1:] in os.fspath(path) and flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(path, flags, *more, **options)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert upkeep.look().units[UNIT].has_file
+
+
+@pytest.mark.parametrize("content", [b"A=1\n" * 300_000, b"\xff\0" * 100, b"A=" + b"x" * 10**6])
+def test_whatever_a_units_user_writes_into_its_file_the_look_ends(
+    machine: Managed, upkeep: Upkeep, content: bytes
+) -> None:
+    machine.manage(UNIT, EnvironmentFiles=("a(sb)", [("/home/app/env", True)]))
+    machine.calibrated()
+    path = machine.host.tree.root / "home/app/env"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert UNIT in upkeep.look().units

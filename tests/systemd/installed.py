@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from graviton_agent.configuration.load import compile_configuration
 from graviton_agent.installed import CHECK, ENVIRONMENT, GATE, QUIET, SERVICE, WITHDRAW
@@ -38,7 +39,9 @@ os.uname = lambda: os.uname_result((*uname[:4], "aarch64"))
 if sys.argv[1] == "calibrate" and os.path.exists("{WANTED}"):
     runpy.run_path("{STAND_IN}", run_name="__main__")
 if sys.argv[1:3] == ["config", "compile"] and os.path.exists("{COMPILED}"):
-    sys.exit(not shutil.copy("{COMPILED}", sys.argv[sys.argv.index("--output") + 1]))
+    output = sys.argv[sys.argv.index("--output") + 1]
+    os.replace(shutil.copy("{COMPILED}", output + ".new"), output)
+    sys.exit()
 from graviton_agent.cli.entry import main
 sys.exit(main())
 """
@@ -103,7 +106,9 @@ class AgentHost(RebootableContainer):
 
     def wait_for_status(self, words: str) -> None:
         """Waits until the agent says this of itself."""
-        self.wait(f"systemctl show --property=StatusText {SERVICE} | grep --quiet --fixed-strings '{words}'")
+        self.wait(
+            f"systemctl show --property=StatusText {SERVICE} | grep --quiet --fixed-strings {quote(words)}"
+        )
 
     def install_torch(self, version: str) -> None:
         """Does what `pip install --upgrade` does to the files that tell one torch from another."""
@@ -172,7 +177,8 @@ def _install(host: AgentHost) -> None:
     for unit in (SERVICE, GATE, QUIET, CHECK):
         host.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")
         host.write(f"/usr/lib/systemd/system/{unit}.d/10-cpus.conf", SEES_CPUS)
-        if host.release is BOOKWORM:
+        # The check's protections uncover nothing.
+        if host.release is BOOKWORM and unit != CHECK:
             host.write(f"/usr/lib/systemd/system/{unit}.d/10-boot.conf", SEES_BOOT)
     host.copy(REPOSITORY / "systemd" / WITHDRAW, f"/usr/lib/systemd/system/{WITHDRAW}")
     host.run("mkdir", "-p", GENERATORS, str(Path(PYTHON).parent))

@@ -10,6 +10,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.debian import mirror
+
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "systemd"
 
 
@@ -55,6 +57,9 @@ def rootfs(release: Release, more: str | None = None) -> Path:
     digest = hashlib.sha256(json.dumps(MMDEBSTRAP).encode()).hexdigest()[:12]
     name = release.name if more is None else f"{release.name}+{more}"
     finished = CACHE / f"{name}@{digest}"
+    if finished.is_dir():
+        # It came in one step. Another one may be in the making, for which nobody has to wait.
+        return finished
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -64,12 +69,14 @@ def rootfs(release: Release, more: str | None = None) -> Path:
 
 
 def _build(release: Release, more: str | None, finished: Path) -> None:
+    # None leaves the choice to mmdebstrap.
+    mirrors = () if (archive := mirror()) is None else (archive,)
     included = () if more is None else (f"--include={more}",)
     # mmdebstrap leaves its key ring behind in the temporary folder.
     with tempfile.TemporaryDirectory(dir=CACHE, prefix=f"{release.name}.") as unfinished:
         folder = Path(unfinished) / "rootfs"
         done = subprocess.run(
-            (*MMDEBSTRAP, *included, release.name, str(folder), *_mirror()),
+            (*MMDEBSTRAP, *included, release.name, str(folder), *mirrors),
             env=os.environ | {"TMPDIR": unfinished, "LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -85,10 +92,3 @@ def _build(release: Release, more: str | None, finished: Path) -> None:
         for former in CACHE.glob(f"{finished.name.partition('@')[0]}@*"):
             shutil.rmtree(former)
         folder.rename(finished)
-
-
-def _mirror() -> tuple[str, ...]:
-    """The Debian archive that this machine itself uses; none leaves the choice to mmdebstrap."""
-    command = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
-    known = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    return tuple(uri for uri in known if uri.rstrip("/").endswith("/debian"))[:1]

@@ -32,6 +32,7 @@ STRICT = Configuration.of({"ONEDNN_DEFAULT_FPMATH_MODE": "STRICT"})
 UNITS = {
     "app.service": "[Service]\nUser=app\nExecStart=sleep infinity\n",
     "narrow.service": "[Service]\nUser=app\nCPUAffinity=0\nExecStart=sleep infinity\n",
+    "root.service": "[Service]\nExecStart=sleep infinity\n",
 }
 
 
@@ -55,8 +56,9 @@ def probed_outside() -> TorchBuild:
     return probe(PYTHON, ["oneDNN"], environment=ENVIRONMENT, launcher=PlainLauncher())
 
 
-def test_the_torch_build_is_the_same_inside_and_outside(container: RebootableContainer) -> None:
-    assert container.call(probed_in_cage, "app.service") == container.call(probed_outside)
+@pytest.mark.parametrize("unit", ["app.service", "root.service"])
+def test_the_torch_build_is_the_same_inside_and_outside(container: RebootableContainer, unit: str) -> None:
+    assert container.call(probed_in_cage, unit) == container.call(probed_outside)
 
 
 def test_a_units_cpus_bound_the_threads_of_its_trials(container: RebootableContainer) -> None:

@@ -173,3 +173,40 @@ def test_the_services_that_calibrate_are_nearly_as_tight_as_the_agent(host: Agen
     name = service.replace("@", "@app.service")
     summary = host.run("systemd-analyze", "security", "--no-pager", name).splitlines()[-1]
     assert float(summary.split("service: ")[1].split()[0]) <= 2.0
+
+
+# A unit that serves, which needs a CPU all the time.
+BUSY = "[Service]\nType=exec\nCPUAffinity=0\nExecStart=/bin/sh -c 'while :; do :; done'\n"
+TOUCHY = QUIET_AT_ONCE.replace("pressure = 100.0", "pressure = 1.0")
+
+
+def test_a_calibration_is_stopped_when_a_serving_unit_needs_the_cpu_and_nothing_of_it_is_used(
+    host: AgentHost,
+) -> None:
+    units = ("app.service", "busy.service")
+    host.add_units({"busy.service": BUSY, "rival.service": BUSY})
+    host.write(str(WANTED), "hang")
+    begin(host, tables("app.service", calibrate="when-quiet", quiet=QUIET_AT_ONCE))
+    service = QUIET.replace("@", "@app.service")
+    host.wait_for_status("calibrating app.service")
+    host.wait(f"test $(systemctl show --value --property=ActiveState {service}) = activating")
+    # The host was quiet by the bounds of then; by those of now it isn't.
+    host.systemctl("start", "busy.service", "rival.service")
+    host.configure(tables(*units, calibrate="when-quiet", quiet=TOUCHY))
+    host.wait_for_status("1 stopped calibrating for others, to be tried again later")
+    assert host.show(service, "ActiveState") == "inactive"
+    assert "busy.service waited for a CPU" in host.journal(SERVICE)
+    assert not host.has_file("app.service")
+    assert calibrations(host).count("app.service") == 1
+    host.systemctl("stop", "busy.service", "rival.service")
+
+
+def test_a_calibration_that_a_killed_daemon_has_left_is_watched_over_by_the_next(host: AgentHost) -> None:
+    host.write(str(WANTED), "hang")
+    begin(host, tables("app.service", calibrate="when-quiet", quiet=QUIET_AT_ONCE))
+    service = QUIET.replace("@", "@app.service")
+    host.wait(f"test $(systemctl show --value --property=ActiveState {service}) = activating")
+    host.systemctl("kill", "--kill-whom=main", "--signal=KILL", SERVICE)
+    host.wait(f"test $(systemctl show --value --property=NRestarts {SERVICE}) = 1")
+    host.wait_for_status("calibrating app.service")
+    assert calibrations(host) == ["app.service"]

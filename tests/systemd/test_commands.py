@@ -82,6 +82,7 @@ def calibrated(host: AgentHost) -> AgentHost:
     """The host with what was found in place, and llm.service running with it."""
     install(host, "2.9.1")
     host.run("rm", "--force", OVERRIDE)
+    host.systemctl("start", SERVICE)
     host.systemctl("daemon-reload")
     agent(host, "apply", LLM, ONE)
     host.systemctl("restart", LLM)
@@ -203,6 +204,66 @@ def test_an_interrupted_calibration_leaves_nothing_behind(calibrated: AgentHost)
     assert calibrated.systemctl("list-units", "--all", "--no-legend", "*graviton_agent_*", "*-trial-*") == ""
     assert calibrated.path(f"{STATE}/profiles/{LLM}.json").read_bytes() == before
     agent(calibrated, "enable", LLM, "--python", PATH)
+
+
+# Without the agent
+
+
+def test_while_the_agent_is_stopped_what_is_found_is_kept_and_put_in_place_when_it_starts(
+    calibrated: AgentHost,
+) -> None:
+    calibrated.systemctl("stop", SERVICE)
+    done = calibrated.attempt("graviton-agent", "apply", LLM)
+    assert done.returncode == ExitCode.FAILED
+    assert done.stderr.splitlines()[-1] == "hint: systemctl start graviton-agent"
+    words = "the agent isn't running: it is put in place when that starts"
+    assert words in " ".join(agent(calibrated, "enable", LLM).split())
+    assert calibrated.run("sh", "-c", f"ls {ENVIRONMENT} 2>/dev/null || true") == ""
+    calibrated.systemctl("start", SERVICE)
+    calibrated.wait_for_file(LLM)
+
+
+def test_a_calibration_that_ends_after_the_agent_puts_nothing_in_place(calibrated: AgentHost) -> None:
+    profile = calibrated.path(f"{STATE}/profiles/{LLM}.json").read_bytes()
+    run = ("systemd-run", "--quiet", "--unit=long.service", "--remain-after-exit", "graviton-agent")
+    calibrated.run(*run, "calibrate", LLM, "--seed", "1")
+    calibrated.systemctl("stop", SERVICE)
+    calibrated.wait("test $(systemctl show --value --property=SubState long.service) = exited")
+    assert calibrated.run("sh", "-c", f"ls {ENVIRONMENT} 2>/dev/null || true") == ""
+    calibrated.systemctl("stop", "long.service")
+    # On a busy machine nothing may have been found.
+    calibrated.path(f"{STATE}/profiles/{LLM}.json").write_bytes(profile)
+    calibrated.systemctl("start", SERVICE)
+    calibrated.wait_for_file(LLM)
+
+
+def test_while_the_agent_is_masked_nothing_is_put_in_place_and_nothing_read(calibrated: AgentHost) -> None:
+    calibrated.systemctl("mask", "--runtime", "--now", SERVICE)
+    agent(calibrated, "enable", LLM)
+    assert not calibrated.has_file(LLM)
+    assert "50-graviton-agent.conf" not in calibrated.show(LLM, "DropInPaths")
+    calibrated.systemctl("restart", LLM)
+    assert value(calibrated, LLM) is None
+    calibrated.systemctl("unmask", "--runtime", SERVICE)
+    calibrated.systemctl("start", SERVICE)
+    calibrated.wait_for_file(LLM)
+    calibrated.systemctl("restart", LLM)
+    assert value(calibrated, LLM) == "BF16"
+
+
+def test_of_a_masked_agent_that_was_killed_nothing_is_read(calibrated: AgentHost) -> None:
+    calibrated.systemctl("mask", "--runtime", SERVICE)
+    calibrated.systemctl("kill", "--kill-whom=main", "--signal=KILL", SERVICE)
+    calibrated.wait(f"! systemctl is-active --quiet {SERVICE}")
+    calibrated.systemctl("restart", LLM)
+    assert value(calibrated, LLM) is None
+    # Whatever was left behind: a command takes it away.
+    agent(calibrated, "enable", LLM)
+    assert not calibrated.has_file(LLM)
+    calibrated.systemctl("unmask", "--runtime", SERVICE)
+    calibrated.systemctl("reset-failed", SERVICE)
+    calibrated.systemctl("start", SERVICE)
+    calibrated.wait_for_file(LLM)
 
 
 # Templates

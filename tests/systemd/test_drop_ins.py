@@ -15,8 +15,7 @@ from graviton_agent.units.environment_file import EnvironmentFile, Variable
 from graviton_agent.units.identity import HOST_FACTS, Observer, observe, torch_facts
 from graviton_agent.units.names import template_of
 from tests.systemd.container import RebootableContainer, boot
-from tests.systemd.installed import SEES_BOOT
-from tests.systemd.rootfs import BOOKWORM, Release
+from tests.systemd.rootfs import Release
 
 REPOSITORY = Path(__file__).parents[2]
 LIBRARY = "/usr/lib/graviton-agent"
@@ -102,12 +101,6 @@ def container(release: Release) -> Iterator[RebootableContainer]:
         **{f"/etc/systemd/system/{name}": text for name, text in UNITS.items()},
     }
     programs = [(REPOSITORY / name, f"{LIBRARY}/{name}") for name in ("agent", "systemd")]
-    if release is BOOKWORM:
-        # Its protections of /proc/sys uncover the real machine's there.
-        files |= {
-            "/etc/tmpfiles.d/boot.conf": "C /run/boot_id - - - - /proc/sys/kernel/random/boot_id\n",
-            f"/etc/systemd/system/{CHECK}.d/10-boot.conf": SEES_BOOT,
-        }
     with boot(release, files=files, bind=programs) as container:
         for unit in (CHECK, WITHDRAW):
             container.copy(REPOSITORY / "systemd" / unit, f"/usr/lib/systemd/system/{unit}")

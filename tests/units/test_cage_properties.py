@@ -15,9 +15,13 @@ from graviton_agent.units.unit import INFINITY, unit_of
 from tests.units.services import OLD
 
 
-def worker(**changes: tuple[str, Any]) -> dict[str, tuple[str, Any]]:
+def worker(*, user_namespaces: bool = True, **changes: tuple[str, Any]) -> dict[str, tuple[str, Any]]:
     properties = {**OLD, "User": ("s", "llm"), **changes}
-    return dict(worker_settings(properties, unit_of(properties), "system.slice", seconds=60))
+    return dict(
+        worker_settings(
+            properties, unit_of(properties), "system.slice", seconds=60, user_namespaces=user_namespaces
+        )
+    )
 
 
 def of_slice(own_unit: str | None = None, **changes: tuple[str, Any]) -> dict[str, tuple[str, Any]]:
@@ -75,37 +79,19 @@ def test_real_time_scheduling_stays_with_the_unit(policy: int, is_kept: bool) ->
 
 
 def test_what_torch_sees_is_the_units_own_and_nothing_is_added() -> None:
-    assert not worker().keys() & set(SEEN_BY_TORCH)
+    assert not worker(DevicePolicy=("s", "strict")).keys() & set(SEEN_BY_TORCH) - {"DevicePolicy"}
     made = worker(MemoryDenyWriteExecute=("b", True), ProcSubset=("s", "pid"))
     assert made["MemoryDenyWriteExecute"] == ("b", True)
     assert made["ProcSubset"] == ("s", "pid")
 
 
-@pytest.mark.parametrize(
-    ("families", "is_kept"), [((False, []), False), ((True, []), True), ((False, ["AF_INET"]), True)]
-)
-def test_a_list_that_allows_nothing_is_a_restriction(families: tuple[bool, list[str]], is_kept: bool) -> None:
-    assert ("RestrictAddressFamilies" in worker(RestrictAddressFamilies=("(bas)", families))) is is_kept
+def test_the_units_own_tasks_bound_its_worker() -> None:
+    assert worker(TasksMax=("t", 64))["TasksMax"] == ("t", 64)
 
 
-def test_what_the_unit_may_write_the_worker_may_read() -> None:
-    made = worker(BindPaths=("a(ssbt)", [("/srv/models", "/models", False, 0)]))
-    assert made["BindReadOnlyPaths"] == ("a(ssbt)", [("/srv/models", "/models", False, 0)])
-    assert "BindPaths" not in made
-    assert "ReadWritePaths" not in made
-
-
-@pytest.mark.parametrize(
-    ("own", "expected"), [("no", "read-only"), ("read-only", "read-only"), ("yes", "yes"), ("tmpfs", "tmpfs")]
-)
-def test_homes_are_never_writable(own: str, expected: str) -> None:
-    assert worker(ProtectHome=("s", own))["ProtectHome"] == ("s", expected)
-
-
-def test_paths_that_the_unit_hides_stay_hidden() -> None:
-    _, hidden = worker(InaccessiblePaths=("as", ["/srv/secret"]))["InaccessiblePaths"]
-    assert "/srv/secret" in hidden
-    assert "-/run/dbus" in hidden
+@pytest.mark.parametrize(("own", "expected"), [(INFINITY, 0), (1 << 30, 1 << 30), (0, 0)])
+def test_without_a_limit_of_the_units_nothing_is_swapped(own: int, expected: int) -> None:
+    assert worker(MemorySwapMax=("t", own))["MemorySwapMax"] == ("t", expected)
 
 
 def test_all_trials_end_with_the_process_that_runs_them() -> None:

@@ -192,7 +192,7 @@ def test_writing_the_same_again_changes_nothing(tmp_path: Path) -> None:
     before = (tmp_path / "llm.service.env").stat()
     assert environment_file.write(tmp_path, FILE) is False
     assert (tmp_path / "llm.service.env").stat() == before
-    assert before.st_mode & 0o777 == 0o644
+    assert before.st_mode & 0o777 == 0o600
     assert environment_file.read(tmp_path, "llm.service") == FILE
     assert [path.name for path in tmp_path.iterdir()] == ["llm.service.env"]
 

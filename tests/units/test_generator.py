@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graviton_agent.configuration import sources
+from graviton_agent.installed import SERVICE
 from graviton_agent.units.generator import generate
 from graviton_agent.units.names import is_service_name
 from tests.configuration.tree import MAIN, PROGRAMS, Tree
@@ -169,6 +170,13 @@ def test_a_masked_alias_or_disabled_unit_of_its_own_accord_gets_nothing(tree: Tr
     tree.link("etc/systemd/system/a.service", os.devnull)
     tree.write("usr/lib/systemd/system/b.service", "[X-GravitonAgent]\nEnabled=no\n")
     tree.link("etc/systemd/system/c.service", "b.service")
+    assert tree.generate() == {}
+
+
+def test_while_the_agent_is_masked_no_unit_reads_anything_of_its(tree: Tree) -> None:
+    tree.unit("llm.service")
+    tree.write("etc/graviton-agent/graviton-agent.toml", '[units."llm.service"]\n')
+    tree.link(f"etc/systemd/system/{SERVICE}", "/dev/null")
     assert tree.generate() == {}
 
 

@@ -1,6 +1,9 @@
 """Which variables a unit gets from elsewhere, in systemd's own order."""
 
+import os
 from pathlib import Path
+
+import pytest
 
 from graviton_agent.root import Root
 from graviton_agent.units.held import UnitEnvironment, reads_our_file, unit_environment
@@ -127,3 +130,39 @@ def test_a_later_source_overlays(tmp_path: Path) -> None:
 def test_a_unit_whose_files_were_reset_does_not_read_ours() -> None:
     assert reads_our_file(service(environment_files=(OURS,)))
     assert not reads_our_file(service(environment_files=files("/etc/default/llm")))
+
+
+def test_a_file_that_is_too_large_to_be_read_may_set_anything(tmp_path: Path) -> None:
+    root = tree(tmp_path, {"/home/app/env": "A=1\n" * 100_000})
+    held = environment(service(environment_files=files("/home/app/env")), root).of(NAME)
+    assert held is not None
+    assert (held.is_known, held.source) == (False, "/home/app/env, which is too large to be read")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
+def test_what_is_no_file_may_set_anything_and_is_not_even_opened(tmp_path: Path, kind: str) -> None:
+    root = tree(tmp_path, {"/home/app/other": ""})
+    path = tmp_path / "home/app/env"
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+    held = environment(service(environment_files=files("/home/app/env")), root).of(NAME)
+    assert held is not None
+    assert (held.is_known, held.source) == (False, "/home/app/env, which can't be read")
+
+
+def test_a_pattern_that_names_too_many_files_may_set_anything(tmp_path: Path) -> None:
+    root = tree(tmp_path, {f"/home/app/{number}": "" for number in range(1100)})
+    held = environment(service(environment_files=files("/home/app/*")), root).of(NAME)
+    assert held is not None
+    assert held.source == "/home/app/*, which names too many files"
+
+
+def test_a_pattern_takes_hidden_files_and_classes_as_a_shell_does(tmp_path: Path) -> None:
+    root = tree(tmp_path, {"/e/.a": "A=1\n", "/e/b": "B=1\n", "/e/c/d": "D=1\n", "/e/x/d": "X=1\n"})
+    values = environment(service(environment_files=files("/e/*", "/e/[^x]/d")), root).values
+    assert values == {"B": "1", "D": "1"}

@@ -27,6 +27,8 @@ MACHINE: dict[str, str | bytes] = {
     "/opt/venv/bin/gunicorn": "#!/opt/venv/bin/python3\nimport sys\n",
     "/opt/venv/bin/uvicorn": "#!/opt/venv/bin/python3 -s\n",
     "/opt/venv/bin/torchserve": "#!/opt/venv/bin/python\n",
+    "/opt/venv/bin/pooled": "#!/opt/venv/bin/gunicorn-shim\n",
+    "/opt/venv/bin/gunicorn-shim": "#! /opt/venv/bin/python\n",
     "/opt/app/serve.py": "#!/usr/bin/env python3\n",
     "/opt/app/serve.sh": "#!/bin/sh\nexec python3 serve.py\n",
 }
@@ -70,12 +72,13 @@ def test_the_units_own_path_variable_is_not_where_systemd_looks(root: Root) -> N
         ("/opt/venv/bin/gunicorn", "/opt/venv/bin/python3"),
         ("/opt/venv/bin/uvicorn", "/opt/venv/bin/python3"),
         ("/opt/venv/bin/torchserve", "/opt/venv/bin/python"),
+        ("/opt/venv/bin/pooled", "/opt/venv/bin/python"),
     ],
 )
 def test_the_first_line_of_a_script_leads_to_its_venv(root: Root, script: str, python: str) -> None:
     found = find(root, script, "--workers", "4")
     assert found.path == python
-    assert found.steps == (script, python)
+    assert (found.steps[0], found.steps[-1]) == (script, python)
 
 
 def test_the_option_of_a_first_line_is_kept(root: Root) -> None:
@@ -170,6 +173,15 @@ def refusal(root: Root, *words: str, **facts: object) -> InterpreterError:
             ("/usr/bin/conda", "run", "-n", "llm", "python"),
             "`conda run` chooses the environment when it runs",
         ),
+        *(
+            ((f"/usr/local/bin/{runner}", "run", "python"), f"`{runner} run` chooses the environment")
+            for runner in ("mamba", "micromamba", "uv", "poetry", "pipenv", "pdm", "hatch")
+        ),
+        (("/usr/local/bin/uvx", "gunicorn"), "`uvx` chooses the environment"),
+        (("/usr/bin/env", "A=1", "/usr/local/bin/uv", "run", "serve.py"), "`uv run` chooses the environment"),
+        (("/bin/sh", "-c", "exec /opt/venv/bin/python serve.py"), "/bin/sh is a shell"),
+        (("/usr/bin/sudo", "-u", "llm", "python3"), "systemd's User= does so visibly"),
+        (("/usr/bin/podman", "run", "image"), "its model is served in a container"),
         (("/usr/bin/docker", "run", "image"), "its model is served in a container"),
         (("/usr/bin/numactl", "-N0", "python3"), "NUMAPolicy= do so visibly"),
         (("/usr/bin/java", "-jar", "serve.jar"), "/usr/bin/java is a program of its own, not Python"),

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import selectors
 import signal
 import time
@@ -23,6 +24,8 @@ NOISE_LIMIT = 64 << 20
 NOISE_KEPT = 16 << 10
 PIECE = 64 << 10
 ENDING_SECONDS = 3.0
+READING_SECONDS = 10.0
+"""How long a worker may take to read a command, for which its pipe mostly has room anyway."""
 
 
 A = TypeVar("A", bound=Answer)
@@ -71,7 +74,7 @@ class Worker:
         self._child.signal(signal.SIGCONT)
         # A process that has ended shows when the answer is read, with the reason.
         with contextlib.suppress(BrokenPipeError):
-            os.write(self._child.commands, line.encode())
+            self._write(line.encode())
 
     def pause(self) -> None:
         """Makes the process stand still: threads that spin for work would disturb whoever is measured."""
@@ -124,6 +127,19 @@ class Worker:
         if isinstance(answer, FailureAnswer):
             raise WorkerError(self, one_line(answer.error), missing=answer.missing)
         return answer
+
+    def _write(self, data: bytes) -> None:
+        """Gives it to a process that may never read. Raises WorkerError, BrokenPipeError."""
+        deadline = time.monotonic() + READING_SECONDS
+        os.set_blocking(self._child.commands, False)
+        while data:
+            try:
+                data = data[os.write(self._child.commands, data) :]
+            except BlockingIOError:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise WorkerError(self, "does not read its commands") from None
+                select.select([], [self._child.commands], [], left)
 
     def _look_for_greeting(self) -> None:
         """Drops what a sitecustomize or a preloaded library printed before the worker took over."""

@@ -7,19 +7,18 @@ from pathlib import Path
 from graviton_agent.calibration.calibrate import calibrate
 from graviton_agent.calibration.journal import Journal, Narrator
 from graviton_agent.calibration.launcher import Launcher
+from graviton_agent.calibration.memory import check_memory
 from graviton_agent.calibration.plan import make_plan
 from graviton_agent.calibration.pool import WorkerPool
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import DEFAULT, Configuration, TrialError, TrialSpec
-from graviton_agent.errors import AgentError, ResourceError, StateError
+from graviton_agent.errors import AgentError, StateError
 from graviton_agent.host import Host
 from graviton_agent.record import OperatorTable, Record, keep_record, make_partial_record, make_record
 from graviton_agent.settings.threads import Threads
 from graviton_agent.torch_build import TorchBuild
 from graviton_agent.workload import Workload
 
-RUNTIME_BYTES = 350 * 1024 * 1024
-"""What a worker occupies beyond its model: Python, torch and its libraries' buffers."""
 OPERATOR_ITERATIONS = 100
 """As many as the tutorial profiles [pytorch/tutorials inference_tuning_on_aws_graviton.rst]."""
 
@@ -39,6 +38,8 @@ class Request:
     """The unit's number of threads where it is given."""
     memory_limit: int | None = None
     """Bytes that all workers together may take; None is what the host has free."""
+    process_limits: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that each worker may take, by who says so: the unit's MemoryMax= and MemoryHigh=."""
     operators: bool = False
     """Whether to profile the default and the chosen configuration by operator."""
     seed: int = 0
@@ -79,7 +80,7 @@ def run_session(
         ResourceError: the model doesn't fit into memory.
         AgentError: the default configuration itself can't be run.
     """
-    check_memory(request, host)
+    check_memory(request.workload, host, asked=request.memory_limit, each=request.process_limits)
     plan = make_plan(
         host,
         torch,
@@ -128,33 +129,6 @@ def _keep(record: Record, state: Path | None, narrate: Narrator) -> None:
         keep_record(record, state)
     except StateError as error:
         narrate(f"the record is not kept: {error.message}")
-
-
-def needed_memory(workload: Workload) -> int:
-    """Bytes that two trials side by side need at most: never more than two models are resident."""
-    # The float64 reference is computed layer by layer, so it adds two copies of the largest layer at a time.
-    largest = max(layer.inputs * layer.outputs for layer in workload.layers) * 8
-    one = RUNTIME_BYTES + workload.weight_bytes + largest + 4 * workload.activation_bytes
-    return 2 * workload.processes * one
-
-
-def check_memory(request: Request, host: Host) -> None:
-    """Refuses what would not fit, before anything is started."""
-    needed = needed_memory(request.workload)
-    bounds = {
-        "--memory-limit allows": request.memory_limit,
-        "this host has free": host.memory_available,
-        "the control group allows": host.memory_limit,
-    }
-    known = {words: bound for words, bound in bounds.items() if bound is not None}
-    if not known:
-        return
-    words, bound = min(known.items(), key=lambda item: item[1])
-    if needed > bound:
-        raise ResourceError(
-            f"calibrating this model needs {needed / 1e9:.1f} GB, and {words} {bound / 1e9:.1f} GB",
-            hint="two processes are compared side by side; take fewer or smaller layers, or free some memory",
-        )
 
 
 def profile(pool: WorkerPool, chosen: Configuration, narrate: Narrator) -> tuple[OperatorTable, ...]:

@@ -255,7 +255,7 @@ class Worker:
         self.start_torch()
         torch = self.torch
         folder = os.path.dirname(torch.__file__)
-        libraries = loaded_libraries(folder)
+        libraries = loaded_libraries(torch.__file__)
         c10 = [library for library in libraries if library.name.startswith("libc10.so")]
         return {
             "machine": os.uname().machine,
@@ -507,12 +507,13 @@ def first_match(libraries: Sequence[Library], pattern: bytes) -> Optional[str]:
     return None
 
 
-def loaded_libraries(torch_folder: str) -> List[Library]:
+def loaded_libraries(torch_file: str) -> List[Library]:
     """The shared libraries in this process that come with torch, or do its arithmetic."""
     with open("/proc/self/maps", "rb") as file:
         paths = {os.fsdecode(path) for path in re.findall(rb"(?m) (/.*\.so[^/\n]*)$", file.read())}
     # The folder torch itself, and torch.libs beside it, where wheels keep what they bundle.
-    own = os.path.join(os.path.dirname(torch_folder), "torch")
+    # The kernel gives paths without links, and a venv may lie behind one, or be made of them.
+    own = os.path.dirname(os.path.realpath(torch_file))
     arithmetic = re.compile("(?<!cu)blas|mkl|dnnl|arm_compute|omp|blis")
     # numpy and scipy bring a BLAS library that torch doesn't call.
     others = re.compile(r"/(numpy|scipy)(\.libs)?/")

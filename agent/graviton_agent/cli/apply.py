@@ -1,12 +1,23 @@
 """`graviton-agent apply`: puts what calibrations found in place."""
 
+from typing import Annotated
+
 import typer
 
-from graviton_agent.cli.units import Units, open_scene
+from graviton_agent.cli.units import open_scene
 from graviton_agent.errors import ExitCode
+from graviton_agent.terminal import tell
 
 
-def apply(units: Units = None) -> ExitCode:
+def apply(
+    units: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[UNIT]...",
+            help="Default: all managed units; a template stands for all its instances.",
+        ),
+    ] = None,
+) -> ExitCode:
     """Put the units' environments in place; they have them from their next start.
 
     A unit that was reverted is taken up again if it is named. Exit codes are those of `plan`.
@@ -18,13 +29,13 @@ def apply(units: Units = None) -> ExitCode:
     from graviton_agent.report.plan import render_done
 
     with open_scene() as scene:
-        named = [outlook.name for outlook in scene.select(units)] if units else []
+        named = scene.require_group(units or [])
         outlooks = put_in_place(scene, named)
     missing = [outlook for outlook in outlooks if outlook.state is State.UNCALIBRATED]
-    if named and len(missing) == len(outlooks):
+    if named and missing and len(missing) == len(outlooks):
         names = " ".join(outlook.name for outlook in missing)
         raise AgentError(
             f"{names}: {missing[0].application.reason}", hint=f"graviton-agent calibrate {names}"
         )
-    typer.echo(render_done(outlooks))
+    tell(render_done(outlooks, named))
     return exit_code(outlooks)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graviton_agent.errors import ExitCode
+from graviton_agent.terminal import tell
 
 if TYPE_CHECKING:
     from graviton_agent.calibration.rules import Rules
@@ -101,9 +102,11 @@ def calibrate(
     import random
     import sys
 
+    from graviton_agent.calibration.memory import check_memory
     from graviton_agent.calibration.probe import probe
-    from graviton_agent.calibration.session import Request, check_memory, run_session
+    from graviton_agent.calibration.session import Request, run_session
     from graviton_agent.cli.calibrate_units import calibrate_units
+    from graviton_agent.cli.output import write_output
     from graviton_agent.cli.progress import progress
     from graviton_agent.control.calibration import Wishes
     from graviton_agent.errors import UsageError
@@ -113,7 +116,6 @@ def calibrate(
     from graviton_agent.report.calibration import render
     from graviton_agent.root import Root
     from graviton_agent.settings.catalogue import markers
-    from graviton_agent.state import write_atomically
     from graviton_agent.workload import make_workload
 
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
@@ -149,7 +151,7 @@ def calibrate(
         seed=seed,
     )
     host = read_host(Root())
-    check_memory(request, host)
+    check_memory(request.workload, host, asked=limit)
     with (
         progress(request.rules.budget_seconds) as narrate,
         only_calibration(wait_seconds=LONGEST_WAIT_SECONDS, tell=narrate),
@@ -157,11 +159,9 @@ def calibrate(
         narrate("asking the interpreter about its torch")
         torch = probe(str(python or sys.executable), markers())
         record = run_session(request, host, torch, dict(os.environ), narrate)
-    try:
-        if output is not None:
-            write_atomically(output, record.to_json().encode() + b"\n")
-    finally:
-        typer.echo(record.to_json() if as_json else render(record))
+    tell(record.to_json() if as_json else render(record))
+    if output is not None:
+        write_output(output, record.to_json().encode() + b"\n")
     return ExitCode.OK
 
 

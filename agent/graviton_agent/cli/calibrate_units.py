@@ -2,13 +2,11 @@
 
 import contextlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import typer
-
 from graviton_agent import lock
+from graviton_agent.cli.output import write_output
 from graviton_agent.cli.progress import Narrator, progress
 from graviton_agent.cli.units import open_scene
 from graviton_agent.control.calibration import Calibrated, Wishes, calibrate_unit
@@ -18,7 +16,7 @@ from graviton_agent.errors import AgentError, ExitCode, UsageError
 from graviton_agent.report.calibration import render
 from graviton_agent.report.columns import INDENT
 from graviton_agent.report.plan import render_kept
-from graviton_agent.state import write_atomically
+from graviton_agent.terminal import say, tell
 from graviton_agent.units.bus import BusError
 
 LONGEST_WAIT_SECONDS = 600.0
@@ -42,19 +40,24 @@ def calibrate_units(
             try:
                 found = _calibrate(scene, unit, wishes)
                 done.append(found)
+                # What was measured is told before a full disk may keep it from being kept.
+                if not as_json:
+                    tell(f"{unit}\n{render(found.record)}\n")
                 words = _follow(scene, found, dry_run=dry_run)
             except AgentError as error:
-                if len(units) == 1:
-                    raise
                 failures.append(error)
-                sys.stderr.write(f"graviton-agent: {unit}: {error.message}\n")
+                if len(units) > 1:
+                    say(f"graviton-agent: {unit}: {error.message}")
                 continue
             if not as_json:
-                typer.echo(f"{unit}\n{render(found.record)}\n\n{words}")
-    if output is not None:
-        write_atomically(output, done[0].record.to_json().encode() + b"\n")
-    if as_json:
-        typer.echo(_json(done, alone=len(units) == 1))
+                tell(words)
+    alone = len(units) == 1
+    if as_json and (done or not alone):
+        tell(_json(done, alone=alone))
+    if output is not None and done:
+        write_output(output, done[0].record.to_json().encode() + b"\n")
+    if alone and failures:
+        raise failures[0]
     return failures[0].exit_code if failures else ExitCode.OK
 
 
@@ -87,7 +90,7 @@ def _follow(scene: Scene, found: Calibrated, *, dry_run: bool) -> str:
     """Keeps the profile and puts in place what follows from it; says so."""
     if dry_run:
         return f"{INDENT}A dry run: there is a record, and no profile."
-    outlook = keep(scene.again(), found.profile)
+    outlook = keep(scene.again(), found.profile, began=found.began)
     if outlook is None:
         return f"{INDENT}{found.profile.unit} is managed no more: its profile is kept for later."
     return render_kept(outlook)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graviton_agent.errors import ExitCode
+from graviton_agent.terminal import tell
 
 if TYPE_CHECKING:
     from graviton_agent.configuration.load import Loaded
@@ -42,8 +43,8 @@ def check(root: Root = Path("/")) -> ExitCode:
     loaded = load(files, prefix)
     problems = [*loaded.problems, *advise(loaded, files)]
     for problem in problems:
-        typer.echo(problem)
-    typer.echo(_summary(loaded, problems))
+        tell(str(problem))
+    tell(_summary(loaded, problems))
     wrong = any(problem.severity is Severity.ERROR for problem in problems)
     return ExitCode.FAILED if wrong else ExitCode.OK
 
@@ -81,7 +82,7 @@ def show(
     prefix = _prefix(root)
     loaded = load(UnitFiles(prefix), prefix)
     units = list(loaded.units) if unit is None else [_section_of(unit, loaded)]
-    typer.echo(render(loaded, units, origins=origin))
+    tell(render(loaded, units, origins=origin))
 
 
 def _section_of(unit: str, loaded: "Loaded") -> str:
@@ -114,7 +115,7 @@ def compile_(
 
     configuration = compile_configuration(_prefix(root))
     if output is None:
-        typer.echo(configuration.to_json(), nl=False)
+        tell(configuration.to_json(), end="")
     else:
         write_compiled(configuration, output)
 

@@ -9,6 +9,7 @@ import typer
 from graviton_agent.errors import ExitCode
 from graviton_agent.host import Verdict, read_host
 from graviton_agent.root import Root
+from graviton_agent.terminal import tell
 
 
 def detect(
@@ -29,10 +30,10 @@ def detect(
     """
     host = read_host(Root(root))
     if as_json:
-        typer.echo(json.dumps(host.to_json(), indent=2))
+        tell(json.dumps(host.to_json(), indent=2))
     else:
         # The report is for people alone: programs that ask for JSON don't wait for its import.
         from graviton_agent.report.host import render
 
-        typer.echo(render(host))
+        tell(render(host))
     return ExitCode.OK if host.verdict is Verdict.GRAVITON else ExitCode.NOT_GRAVITON

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graviton_agent.terminal import tell
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -90,7 +92,7 @@ def enable(
         written = write_section(name, given, tree)
         scene = _reloaded(bus, tree)
         outlook = None if scene is None else settle(scene, name)
-    typer.echo(render_enabled(name, written, outlook, reload=bus is None))
+    tell(render_enabled(name, written, outlook, reload=bus is None))
 
 
 def disable(unit: Unit, root: Folder = Path("/")) -> None:
@@ -106,7 +108,7 @@ def disable(unit: Unit, root: Folder = Path("/")) -> None:
         if scene is not None:
             withdraw(scene, unit)
         changed = [] if scene is None else still_changed(scene, unit)
-    typer.echo(render_disabled(unit, written, changed, reload=bus is None))
+    tell(render_disabled(unit, written, changed, reload=bus is None))
 
 
 @contextmanager

@@ -11,10 +11,17 @@ def main() -> int:
     """Runs one command and returns its exit code."""
     match sys.argv[1:]:
         case ["daemon"]:
-            _without_openssl()
-            from graviton_agent.service.daemon import main as daemon
+            # Before anything else: what is imported next takes a tenth of a second, and SIGHUP would end it.
+            from graviton_agent.service.signals import EarlySignals, Ended
 
-            return daemon()
+            try:
+                signals = EarlySignals()
+                _without_openssl()
+                from graviton_agent.service.daemon import main as daemon
+
+                return daemon(signals)
+            except Ended:
+                return 0
         case ["gate", unit] if not unit.startswith("-"):
             from graviton_agent.service.gate import main as gate
 

@@ -14,16 +14,20 @@ import typer
 from graviton_agent import __version__
 from graviton_agent.cli.apply import apply
 from graviton_agent.cli.calibrate import calibrate
+from graviton_agent.cli.clean import clean
 from graviton_agent.cli.config import config
 from graviton_agent.cli.detect import detect
 from graviton_agent.cli.enable import disable, enable
+from graviton_agent.cli.fleet import fleet
 from graviton_agent.cli.plan import plan
+from graviton_agent.cli.profile import profile
 from graviton_agent.cli.revert import revert
 from graviton_agent.cli.service import daemon, gate
 from graviton_agent.cli.settings import settings
 from graviton_agent.cli.status import status
 from graviton_agent.cli.verify import verify
 from graviton_agent.errors import AgentError, ExitCode
+from graviton_agent.terminal import say, tell
 
 app = typer.Typer(
     name="graviton-agent",
@@ -43,7 +47,10 @@ app.command("apply")(apply)
 app.command("revert")(revert)
 app.command("verify")(verify)
 app.command("status")(status)
+app.command("clean")(clean)
 app.add_typer(config)
+app.add_typer(profile)
+app.add_typer(fleet)
 app.command("daemon")(daemon)
 app.command("gate")(gate)
 
@@ -92,15 +99,15 @@ def _describe(error: OSError) -> str:
 
 def _fail(message: str, hint: str | None, code: ExitCode) -> ExitCode:
     """Prints the two lines that a failure is worth."""
-    sys.stderr.write(f"graviton-agent: {message}\n")
+    say(f"graviton-agent: {message}")
     if hint:
-        sys.stderr.write(f"hint: {hint}\n")
+        say(f"hint: {hint}")
     return code
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"graviton-agent {__version__}")
+        tell(f"graviton-agent {__version__}")
         raise typer.Exit
 
 

@@ -1,9 +1,8 @@
 """`graviton-agent plan`: says what `apply` would do, and why."""
 
-import typer
-
 from graviton_agent.cli.units import Units, open_scene
 from graviton_agent.errors import ExitCode
+from graviton_agent.terminal import tell
 
 
 def plan(units: Units = None) -> ExitCode:
@@ -16,5 +15,5 @@ def plan(units: Units = None) -> ExitCode:
 
     with open_scene() as scene:
         outlooks = scene.select(units or [])
-    typer.echo(render_plan(outlooks))
+    tell(render_plan(outlooks))
     return exit_code(outlooks)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from graviton_agent.terminal import one_line, say
+
 Narrator = Callable[[str], None]
 
 
@@ -18,8 +20,7 @@ def progress(budget_seconds: float) -> Iterator[Narrator]:
         began = time.monotonic()
 
         def narrate(words: str) -> None:
-            sys.stderr.write(f"{time.monotonic() - began:5.1f} s  {words}\n")
-            sys.stderr.flush()
+            say(f"{time.monotonic() - began:5.1f} s  {words}")
 
         yield narrate
 
@@ -48,6 +49,6 @@ def _live(budget_seconds: float) -> Iterator[Narrator]:
         task = bar.add_task("starting", total=budget_seconds)
 
         def narrate(words: str) -> None:
-            bar.update(task, description=words)
+            bar.update(task, description=one_line(words))
 
         yield narrate

@@ -8,8 +8,9 @@ import typer
 def daemon() -> int:
     """Keep the environment files of managed units true: what graviton-agent.service runs."""
     from graviton_agent.service.daemon import main
+    from graviton_agent.service.signals import EarlySignals
 
-    return main()
+    return main(EarlySignals())
 
 
 def gate(unit: Annotated[str, typer.Argument(metavar="UNIT")]) -> int:

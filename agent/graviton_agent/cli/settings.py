@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from graviton_agent.terminal import tell
+
 
 def settings(
     python: Annotated[
@@ -46,8 +48,6 @@ def settings(
         for setting in CATALOGUE
     ]
     if as_json:
-        typer.echo(
-            json.dumps([setting.to_json(applies, values) for setting, applies, values in rows], indent=2)
-        )
+        tell(json.dumps([setting.to_json(applies, values) for setting, applies, values in rows], indent=2))
     else:
-        typer.echo(render(rows, headline(host, torch) if torch else "no torch in this interpreter"))
+        tell(render(rows, headline(host, torch) if torch else "no torch in this interpreter"))

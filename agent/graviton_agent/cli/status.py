@@ -6,10 +6,14 @@ import typer
 
 from graviton_agent.cli.units import open_scene
 from graviton_agent.errors import ExitCode
+from graviton_agent.terminal import tell
 
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print all facts as JSON.")] = False,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Print metrics in Prometheus's text format.")
+    ] = False,
 ) -> ExitCode:
     """Print the host, the agent, and where each unit stands: its profile, gain, age and state.
 
@@ -20,7 +24,10 @@ def status(
     from graviton_agent.control import scene as scenes
     from graviton_agent.control.daemon import read_daemon
     from graviton_agent.control.verifying import exit_code, verify_unit
+    from graviton_agent.errors import UsageError
 
+    if as_json and prometheus:
+        raise UsageError("--json or --prometheus?", hint="name one of them")
     with open_scene() as scene:
         daemon = read_daemon(scene.bus)
         verified = [(outlook, verify_unit(scene, outlook)) for outlook in scene.select([])]
@@ -30,11 +37,19 @@ def status(
 
         from graviton_agent.report.status import status_to_json
 
-        typer.echo(json.dumps(status_to_json(host, daemon, verified), indent=2))
+        tell(json.dumps(status_to_json(host, daemon, verified), indent=2))
+    elif prometheus:
+        from graviton_agent.metrics import render, unit_metrics
+
+        units = [
+            unit_metrics(outlook.name, outlook.state, found.sync, outlook.assessment.profile)
+            for outlook, found in verified
+        ]
+        tell(render(host, units, problems=len(scene.configuration.problems)).rstrip("\n"))
     else:
         from graviton_agent.report.status import render_status
 
-        typer.echo(render_status(host, daemon, verified, datetime.now(UTC)))
+        tell(render_status(host, daemon, verified, datetime.now(UTC)))
     if scene.not_graviton is not None:
         return ExitCode.NOT_GRAVITON
     state = scenes.exit_code(outlook for outlook, _ in verified)

@@ -6,6 +6,7 @@ import typer
 
 from graviton_agent.cli.units import Units, open_scene
 from graviton_agent.errors import ExitCode
+from graviton_agent.terminal import tell
 
 
 def verify(
@@ -25,9 +26,9 @@ def verify(
 
         from graviton_agent.report.verification import verification_to_json
 
-        typer.echo(json.dumps([verification_to_json(*pair) for pair in verified], indent=2))
+        tell(json.dumps([verification_to_json(*pair) for pair in verified], indent=2))
     else:
         from graviton_agent.report.verification import render_verified
 
-        typer.echo(render_verified(verified))
+        tell(render_verified(verified))
     return exit_code(verified)

@@ -19,7 +19,7 @@ from graviton_agent.configuration import sources
 from graviton_agent.errors import StateError
 from graviton_agent.regular_file import read_regular
 from graviton_agent.settings.catalogue import CATALOGUE
-from graviton_agent.state import write_atomically
+from graviton_agent.state import PRIVATE_FILE, write_atomically
 from graviton_agent.units.names import template_of
 from graviton_agent.units.unit_files import UnitFiles
 from graviton_agent.workload import Workload, make_workload
@@ -147,7 +147,7 @@ class Configuration:
 
 def write_compiled(configuration: Configuration, path: Path) -> None:
     """Leaves the record for the daemon."""
-    write_atomically(path, configuration.to_json().encode())
+    write_atomically(path, configuration.to_json().encode(), mode=PRIVATE_FILE)
 
 
 def read_compiled(path: Path) -> Configuration:

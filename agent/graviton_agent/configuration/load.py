@@ -40,12 +40,24 @@ class Loaded:
     problems: tuple[Problem, ...]
 
 
-def load(files: UnitFiles, root: str = "") -> Loaded:
-    """Reads and checks everything below a root."""
+@dataclass(frozen=True)
+class Proposal:
+    """A drop-in as it would be written."""
+
+    path: str
+    content: bytes
+
+
+def load(files: UnitFiles, root: str = "", *, proposed: Proposal | None = None) -> Loaded:
+    """Reads and checks everything below a root, a file that is only proposed included."""
     collected = Collected()
-    paths = tuple(path for path in sources.find(root) if not sources.is_mask(path))
+    found = sources.find(root, proposed.path if proposed else None)
+    paths = tuple(path for path in found if not sources.is_mask(path))
     for path in paths:
-        _take_file(collected, path)
+        if proposed is not None and path == proposed.path:
+            _take_file(collected, path, proposed.content)
+        else:
+            _take_file(collected, path, sources.read(path))
     for unit in files.names():
         entries = files.own_section(unit)
         if entries is not None:
@@ -53,9 +65,8 @@ def load(files: UnitFiles, root: str = "") -> Loaded:
     return _resolve(collected, paths)
 
 
-def _take_file(collected: Collected, path: str) -> None:
+def _take_file(collected: Collected, path: str, content: bytes | None) -> None:
     """Checks and keeps what one file says."""
-    content = sources.read(path)
     if content is None:
         what = f"it is unreadable, no regular file, or larger than {sources.LARGEST} bytes"
         collected.complain(path, Origin(path, None), "", what)

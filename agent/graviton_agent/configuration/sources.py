@@ -23,14 +23,21 @@ MOST_FILES = 1000
 """Drop-ins that are looked at in one folder."""
 
 
-def find(root: str = "") -> list[str]:
-    """The paths of the files that count, in the order in which they apply; masks are among them."""
+def find(root: str = "", proposed: str | None = None) -> list[str]:
+    """The paths of the files that count, in the order in which they apply; masks are among them.
+
+    A drop-in that is proposed counts as if it were there.
+    """
     folders = [f"{root}{base}/{FOLDER}" for base in CONFIGURATION_BASES]
     main = [path for folder in folders if os.path.lexists(path := f"{folder}/{MAIN}")]
     found: dict[str, str] = {}
     for folder in folders:
-        for name in _names(f"{folder}/{DROP_INS}"):
-            found.setdefault(name, f"{folder}/{DROP_INS}/{name}")
+        drop_ins = f"{folder}/{DROP_INS}"
+        for name in _names(drop_ins):
+            found.setdefault(name, f"{drop_ins}/{name}")
+        above, _, name = (proposed or "").rpartition("/")
+        if above == drop_ins:
+            found.setdefault(name, f"{drop_ins}/{name}")
     return main[:1] + [found[name] for name in sorted(found)]
 
 

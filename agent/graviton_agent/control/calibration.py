@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from graviton_agent.calibration.environment import MANAGER_PREFIXES, steers
+from graviton_agent.calibration.memory import check_memory
 from graviton_agent.calibration.probe import probe
-from graviton_agent.calibration.session import Request, check_memory, run_session
+from graviton_agent.calibration.session import Request, run_session
 from graviton_agent.control.scene import Scene
 from graviton_agent.errors import AgentError
 from graviton_agent.host import Host
@@ -20,7 +22,7 @@ from graviton_agent.settings.threads import Threads
 from graviton_agent.torch_build import TorchBuild
 from graviton_agent.units.cage import Cage
 from graviton_agent.units.identity import ABSENT, PROCESS_FACTS, UNSEEN
-from graviton_agent.units.unit import UnitError, read_unit
+from graviton_agent.units.unit import Unit, UnitError, read_unit
 
 Narrator = Callable[[str], None]
 
@@ -41,6 +43,8 @@ class Calibrated:
 
     record: Record
     profile: Profile
+    began: datetime
+    """What the operator has said since then, this doesn't overrule."""
 
 
 def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -> Calibrated:
@@ -54,17 +58,22 @@ def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -
 
     Raises AgentError.
     """
+    began = datetime.now(UTC)
     unit = scene.require_managed(name)
     managed = scene.configuration.unit(unit.name)
     assert managed is not None  # noqa: S101 - it was just required
     subject = make_subject(unit, managed, scene.manager, scene.root)
+    limits = process_limits(unit)
+    # Nothing has been started yet, and of the host what concerns the unit alone is not known.
+    outside = replace(scene.host, memory_limit=None)
+    check_memory(managed.workload, outside, asked=wishes.memory_limit, each=limits)
     with Cage(scene.bus, unit.name, subject.interpreter, root=scene.root) as cage:
         narrate(f"{unit.name}: looking at its environment and limits")
         given = given_environment(subject, cage.environment())
         inside = cage.observe(PROCESS_FACTS)
         host = host_inside(scene.host, inside)
         request = make_request(subject, wishes, given)
-        check_memory(request, host)
+        check_memory(request.workload, host, asked=request.memory_limit, each=request.process_limits)
         narrate(f"{unit.name}: asking {subject.interpreter.path} about its torch")
         torch = probe(subject.interpreter.path, markers(), environment=given, launcher=cage)
         before = _observe(scene, subject, torch, inside)
@@ -87,8 +96,9 @@ def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -
         reason=decision.reason,
         calibrated=record.created,
         record=str(record_path(record, state)),
+        seconds=round(record.seconds, 1),
     )
-    return Calibrated(record, profile)
+    return Calibrated(record, profile, began)
 
 
 def given_environment(subject: Subject, seen: Mapping[str, str]) -> dict[str, str]:
@@ -131,10 +141,17 @@ def make_request(subject: Subject, wishes: Wishes, given: Mapping[str, str]) -> 
         unconsented=managed.forbidden - set(managed.forbid),
         threads=managed.threads or (int(threads) if threads.isdecimal() and int(threads) else None),
         memory_limit=wishes.memory_limit,
+        process_limits=process_limits(subject.unit),
         operators=wishes.operators,
         seed=wishes.seed,
         held=held,
     )
+
+
+def process_limits(unit: Unit) -> dict[str, int]:
+    """What each worker may take, for the cage gives every one the unit's own limits."""
+    limits = {"MemoryMax=": unit.memory_max, "MemoryHigh=": unit.memory_high}
+    return {f"{key} of {unit.name}": limit for key, limit in limits.items() if limit is not None}
 
 
 def host_inside(host: Host, inside: Mapping[str, str]) -> Host:

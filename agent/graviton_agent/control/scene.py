@@ -3,24 +3,30 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from graviton_agent.configuration.compiled import Configuration, digest_of, read_compiled
 from graviton_agent.configuration.problem import unit_meant
 from graviton_agent.errors import AgentError, ExitCode, StateError, UsageError
 from graviton_agent.host import Verdict, read_host
 from graviton_agent.installed import ENVIRONMENT, STATE
+from graviton_agent.patience import Patience
 from graviton_agent.profiles.application import Application, State, unfit
-from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, why_unmanaged
+from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, silent, why_unmanaged
 from graviton_agent.profiles.facts import observe_host
+from graviton_agent.profiles.fleet_folders import FleetFolders
+from graviton_agent.profiles.reverts import RevertStore
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.profiles.survey import managed_units, patterns, template_files
 from graviton_agent.root import Root
 from graviton_agent.service.configured import RECORD
+from graviton_agent.state import refuse_foreign
 from graviton_agent.units import environment_file
 from graviton_agent.units.bus import Bus
 from graviton_agent.units.environment_file import EnvironmentFile
 from graviton_agent.units.manager import list_units, manager_environment
 from graviton_agent.units.names import is_service_name, is_template, template_of
+from graviton_agent.units.placing import agent_is_up
 from graviton_agent.units.unit import Unit, UnitError, read_unit
 from graviton_agent.units.unit_files import UnitFiles
 
@@ -40,7 +46,9 @@ class Outlook:
     before: Mapping[str, str]
     """What its processes are given now, its template's file included."""
     after: Mapping[str, str]
-    """What they would be given if everything were put in place."""
+    """What they would be given if everything were put in place that may be."""
+    is_agent_up: bool = True
+    """Whether the agent runs; without it nothing is put in place."""
 
     @property
     def state(self) -> State:
@@ -84,7 +92,7 @@ class Scene:
     """One look at this machine, or at a tree and a bus that stand for one."""
 
     def __init__(self, bus: Bus, root: Root) -> None:
-        """Reads the configuration, the host and the manager's environment. Raises BusError."""
+        """Reads the configuration, the host and the manager's environment. Raises BusError, StateError."""
         self.bus = bus
         self.root = root
         self.prefix = "" if root.is_this_machine else str(root.path)
@@ -94,11 +102,19 @@ class Scene:
         self.facts = observe_host(root)
         self.manager = manager_environment(bus)
         self.store = ProfileStore.below(root)
+        # What stands there is not to be believed if it is somebody else's.
+        refuse_foreign(self.store.state)
+        self.reverts = RevertStore(self.store.state)
         self.folder = root.path / ENVIRONMENT.lstrip("/")
 
     def again(self) -> "Scene":
         """Another look: much can have changed while a calibration ran, and consent been withdrawn."""
         return type(self)(self.bus, self.root)
+
+    @property
+    def agent_is_up(self) -> bool:
+        """Whether the agent runs; nothing is put in place without it. Raises BusError."""
+        return agent_is_up(self.bus)
 
     @property
     def not_graviton(self) -> str | None:
@@ -120,6 +136,21 @@ class Scene:
         names = [self.require_managed(name).name for name in named]
         outlooks = self.survey(names).outlooks
         return tuple(outlooks[name] for name in dict.fromkeys(names)) or tuple(outlooks.values())
+
+    def require_group(self, named: Sequence[str]) -> tuple[str, ...]:
+        """The units that were named, by their own names, and templates, which stand for all their instances.
+
+        Raises AgentError for one that isn't managed.
+        """
+        return tuple(dict.fromkeys(map(self._require_one_or_all, named)))
+
+    def _require_one_or_all(self, name: str) -> str:
+        if not is_template(name):
+            return self.require_managed(name).name
+        if self.configuration.unit(name) is None:
+            reason = why_unmanaged(name, self.configuration)
+            raise UsageError(f"{name} is not managed: {reason}", hint=f"graviton-agent enable {name}")
+        return name
 
     def read_unit(self, name: str) -> Unit:
         """A unit that was named on the command line, whether it exists or not. Raises AgentError."""
@@ -154,7 +185,8 @@ class Scene:
             *in_place,
         }
         names = {*managed_units(self.configuration, known), *filter(is_no_template, in_place)}
-        found = {name: self._look(name, circumstances) for name in sorted(names)}
+        found = self._look(sorted(names), circumstances)
+        is_agent_up = self.agent_is_up
         templates = template_files(
             self.configuration,
             {name: (unit, seen.application) for name, (unit, seen) in found.items() if unit is not None},
@@ -172,7 +204,8 @@ class Scene:
                 seen,
                 in_place.get(name),
                 {**_variables(in_place.get(template)), **_variables(in_place.get(name))},
-                {**_variables(after), **seen.application.variables},
+                {**_variables(after), **seen.application.variables} if is_agent_up else {},
+                is_agent_up,
             )
         return Survey(outlooks, templates)
 
@@ -185,18 +218,35 @@ class Scene:
             manager=self.manager,
             profiles=profiles,
             broken=broken,
+            reverts=self.reverts.read(),
+            fleet=FleetFolders(self.root),
             root=self.root,
         )
 
-    def _look(self, name: str, circumstances: Circumstances) -> tuple[Unit | None, Assessment]:
-        try:
-            unit = read_unit(self.bus, name)
-            if unit.name != name:
-                hint = f"graviton-agent enable {unit.name}"
-                raise UnitError(f"it is another name of {unit.name}", hint=hint)  # noqa: TRY301 - as below
-        except UnitError as error:
-            return None, Assessment(unfit(name, error))
-        return unit, assess(unit, circumstances)
+    def _look(
+        self, names: Sequence[str], circumstances: Circumstances
+    ) -> dict[str, tuple[Unit | None, Assessment]]:
+        """Each unit, and what it gets; one whose files don't answer costs the others nothing."""
+        found: dict[str, tuple[Unit | None, Assessment]] = {}
+        units: dict[str, Unit] = {}
+        for name in names:
+            try:
+                units[name] = self._own_unit(name)
+            except UnitError as error:
+                found[name] = None, Assessment(unfit(name, error))
+        assessed = Patience().each(
+            {name: partial(assess, unit, circumstances) for name, unit in units.items()}
+        )
+        found |= {name: (unit, assessed.get(name) or silent(name)) for name, unit in units.items()}
+        return dict(sorted(found.items()))
+
+    def _own_unit(self, name: str) -> Unit:
+        """The unit whose own name this is. Raises UnitError for another name of it."""
+        unit = read_unit(self.bus, name)
+        if unit.name != name:
+            hint = f"graviton-agent enable {unit.name}"
+            raise UnitError(f"it is another name of {unit.name}", hint=hint)
+        return unit
 
     def _in_place(self) -> dict[str, EnvironmentFile | None]:
         """The environment files that are there, by unit or template; None for one that isn't the agent's."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from graviton_agent.configuration.advice import advise
 from graviton_agent.configuration.collect import unit_section
-from graviton_agent.configuration.load import Loaded, load
+from graviton_agent.configuration.load import Loaded, Proposal, load
 from graviton_agent.configuration.problem import unit_meant
 from graviton_agent.configuration.sources import LARGEST
 from graviton_agent.control.scene import NOT_THERE
@@ -105,21 +105,16 @@ def _read(unit: str, root: Root) -> dict[str, Any]:
 
 
 def _write(unit: str, options: Mapping[str, Any], root: Root, *, wanted: bool) -> Written:
-    """Writes the file, and puts the former one back unless that made the unit managed, or not, as wanted."""
+    """Writes the file if the unit is then managed, or not, as wanted."""
     path = path_of(unit, root)
-    former = path.read_bytes() if path.exists() else None
-    write_atomically(path, _render(unit, options).encode())
+    content = _render(unit, options).encode()
     prefix = _prefix(root)
     files = UnitFiles(prefix)
-    loaded = load(files, prefix)
-    reason = loaded.unmanaged.get(unit)
-    if (reason is None) is wanted:
-        return Written(path, (*_overruled(unit, options, loaded, path), *_warnings(unit, loaded, files)))
-    if former is None:
-        path.unlink()
-    else:
-        write_atomically(path, former)
-    raise _refusal(unit, path, loaded)
+    loaded = load(files, prefix, proposed=Proposal(str(path), content))
+    if (unit not in loaded.unmanaged) is not wanted:
+        raise _refusal(unit, path, loaded)
+    write_atomically(path, content)
+    return Written(path, (*_overruled(unit, options, loaded, path), *_warnings(unit, loaded, files)))
 
 
 def _refusal(unit: str, path: Path, loaded: Loaded) -> UsageError:

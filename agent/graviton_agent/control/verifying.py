@@ -1,16 +1,15 @@
 """Compares what runs with what is in place."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
 
 from graviton_agent.control.scene import Outlook, Scene
 from graviton_agent.errors import ExitCode
 from graviton_agent.profiles.application import State
+from graviton_agent.units import environment_file
 from graviton_agent.units.environment_file import NAMES
 from graviton_agent.units.held import unit_environment
 from graviton_agent.units.manager import list_units
-from graviton_agent.units.names import environment_file_name, is_template, template_of
+from graviton_agent.units.names import is_template
 from graviton_agent.units.unit import Unit, read_unit
 from graviton_agent.units.verify import Expectation, Sync, Verification, verify
 
@@ -21,7 +20,7 @@ def verify_unit(scene: Scene, outlook: Outlook) -> Verification:
     if unit is None:
         return Verification(outlook.name, Sync.NOT_RUNNING, ())
     environment = subject.environment if subject else unit_environment(unit, scene.manager, scene.root)
-    expected = Expectation(outlook.before, _changed(scene.folder, outlook.name))
+    expected = Expectation(outlook.before, environment_file.changed(scene.folder, outlook.name))
     return verify(unit, expected, environment, NAMES, scene.root)
 
 
@@ -37,7 +36,7 @@ def still_changed(scene: Scene, unit: str) -> list[str]:
 
 def _restart_helps(scene: Scene, unit: Unit) -> bool:
     environment = unit_environment(unit, scene.manager, scene.root)
-    expected = Expectation({}, _changed(scene.folder, unit.name))
+    expected = Expectation({}, environment_file.changed(scene.folder, unit.name))
     return verify(unit, expected, environment, NAMES, scene.root).sync is Sync.RESTART_NEEDED
 
 
@@ -50,13 +49,3 @@ def exit_code(verified: Iterable[tuple[Outlook, Verification]]) -> ExitCode:
     if Sync.RESTART_NEEDED in syncs:
         return ExitCode.RESTART_NEEDED
     return ExitCode.STALE if State.STALE in states else ExitCode.OK
-
-
-def _changed(folder: Path, unit: str) -> datetime | None:
-    """When the unit's files changed last: of a file that is gone its folder knows the latest it can be."""
-    files = [folder / environment_file_name(name) for name in (unit, template_of(unit)) if name]
-    for group in (files, [folder]):
-        times = [path.stat().st_mtime for path in group if path.exists()]
-        if times:
-            return datetime.fromtimestamp(max(times), UTC)
-    return None

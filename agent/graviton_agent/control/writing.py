@@ -4,51 +4,63 @@ All of it happens under the lock that the daemon takes too, and by the same core
 changed profile, looks for itself, and finds everything in place.
 """
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from graviton_agent.control.scene import Outlook, Scene
+from graviton_agent.errors import AgentError
 from graviton_agent.profiles.application import State
 from graviton_agent.profiles.profile import Profile
-from graviton_agent.units import environment_file
+from graviton_agent.units.environment_file import EnvironmentFile
 from graviton_agent.units.names import is_template, template_of
+from graviton_agent.units.placing import agent_is_up, place
+
+START = "systemctl start graviton-agent"
 
 
 def apply(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
     """Makes the environment files of units what they must be, and returns what changed by that.
 
-    A unit that is named is applied even if it was reverted before; without names all others are.
-    Raises AgentError.
+    What is named, a unit or a template for all its instances, is applied even if it was reverted before;
+    without names all others are. Raises AgentError, also where the agent is not up: nothing can be put there.
     """
+    if not scene.agent_is_up:
+        raise AgentError("the agent isn't running, and nothing is put in place without it", hint=START)
     with scene.store.locked():
-        for unit in named:
-            profile = scene.store.read(unit)
-            if profile is not None and profile.reverted is not None:
-                scene.store.write(profile.revert(None))
+        for name in named:
+            scene.reverts.take_up(name)
         return _put(scene, named)
 
 
 def revert(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
-    """Takes back the environments of units, and sees to it that they stay away. Raises AgentError."""
+    """Takes back the environments of units, and sees to it that they stay away. Raises AgentError.
+
+    A template stands for all its instances, those to come included, and no name for all that is managed now.
+    They stay away whatever changes: only `apply` or `calibrate`, with the name, takes them up again.
+    """
     now = datetime.now(UTC)
     with scene.store.locked():
-        before = scene.survey(named)
-        for unit in named or before.outlooks:
-            profile = before.outlooks[unit].assessment.profile
-            if profile is not None and profile.environment and profile.reverted is None:
-                # It may be a sibling's, which keeps its own as it is.
-                scene.store.write(replace(profile, unit=unit).revert(now))
+        # Templates first, for they end what was said of their instances.
+        for name in sorted(named or scene.configuration.units, key=is_template, reverse=True):
+            if named or scene.configuration.unit(name) is not None:
+                scene.reverts.revert(name, now)
         return _put(scene, named)
 
 
-def keep(scene: Scene, profile: Profile) -> Outlook | None:
+def keep(scene: Scene, profile: Profile, *, began: datetime) -> Outlook | None:
     """Keeps a new profile and puts in place what follows from it. Raises AgentError.
+
+    Args:
+        scene: of now.
+        profile: what was found.
+        began: when the calibration began. What was reverted before is taken up again, and what was reverted
+            meanwhile is not.
 
     Returns the unit as it was before; None if it is managed no more.
     """
     with scene.store.locked():
         scene.store.write(profile)
+        scene.reverts.take_up(profile.unit, before=began)
         return next(iter(_put(scene, [profile.unit])), None)
 
 
@@ -58,19 +70,20 @@ def settle(scene: Scene, unit: str) -> Outlook | None:
     What was reverted stays so. Returns the unit as it was before; None for a template. Raises AgentError.
     """
     with scene.store.locked():
-        return next(iter(_put(scene, [unit])), None)
+        return next((outlook for outlook in _put(scene, [unit]) if outlook.name == unit), None)
 
 
 def withdraw(scene: Scene, unit: str) -> None:
     """Removes the files of a unit, or of a template and its instances, managed no more. Raises AgentError."""
     with scene.store.locked():
         survey = scene.survey()
-        for name, outlook in survey.outlooks.items():
-            if unit in {name, template_of(name)} and outlook.state is State.UNMANAGED:
-                environment_file.remove(scene.folder, name)
-        for template, file in survey.templates.items():
-            if template in {unit, template_of(unit)}:
-                environment_file.put(scene.folder, template, file)
+        outlooks = survey.outlooks.items()
+        gone = [name for name, outlook in outlooks if outlook.state is State.UNMANAGED]
+        files = {
+            **dict.fromkeys(name for name in gone if unit in {name, template_of(name)}),
+            **{name: file for name, file in survey.templates.items() if name in {unit, template_of(unit)}},
+        }
+        _place(scene, files)
 
 
 def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
@@ -78,10 +91,28 @@ def _put(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
     survey = scene.survey(named)
     # An instance may live on its template's file, which goes as soon as one of them differs.
     templates = {unit if is_template(unit) else template_of(unit) for unit in named} - {None}
-    for name, outlook in survey.outlooks.items():
-        if not named or name in named or template_of(name) in templates:
-            environment_file.put(scene.folder, name, outlook.application.file)
-    for template, file in survey.templates.items():
-        if not named or template in templates:
-            environment_file.put(scene.folder, template, file)
-    return tuple(outlook for name, outlook in survey.outlooks.items() if not named or name in named)
+    outlooks = survey.outlooks.items()
+    for name, outlook in outlooks:
+        profile = outlook.assessment.profile
+        is_meant = not named or name in named or template_of(name) in templates
+        if is_meant and outlook.assessment.is_new and profile is not None:
+            scene.store.write(profile)
+    files = {name: outlook.application.file for name, outlook in outlooks}
+    _place(
+        scene,
+        {
+            name: file
+            for name, file in (*files.items(), *survey.templates.items())
+            if not named or name in named or name in templates or template_of(name) in templates
+        },
+    )
+    return tuple(
+        outlook
+        for name, outlook in survey.outlooks.items()
+        if not named or name in named or template_of(name) in named
+    )
+
+
+def _place(scene: Scene, files: Mapping[str, EnvironmentFile | None]) -> None:
+    """Makes files what they must be, if the agent is up. Raises StateError for the first that fails."""
+    place(scene.folder, files, is_up=lambda: agent_is_up(scene.bus)).raise_first()

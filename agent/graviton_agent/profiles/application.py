@@ -6,6 +6,7 @@ do. `assessment.assess` is the way to it for one unit; a template's file follows
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from graviton_agent.calibration.outcome import Outcome
@@ -34,6 +35,7 @@ class State(StrEnum):
     HELD = "held"
     """All that its profile would set, the operator has set by now."""
     REVERTED = "reverted"
+    """The operator wants none of it, whatever is found meanwhile."""
     STALE = "stale"
     UNCALIBRATED = "not calibrated"
     NOT_GRAVITON = "not a Graviton"
@@ -60,6 +62,8 @@ class Application:
     """What makes the profile stale."""
     hint: str | None = None
     """What to do about it, where that is known."""
+    is_exception: bool = False
+    """Whether it gets this although its template is reverted, so that nothing follows for its siblings."""
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -67,26 +71,23 @@ class Application:
         return {} if self.file is None else self.file.environment
 
 
-def decide(present: Present, profile: Profile, *, not_graviton: str | None) -> Application:
+def decide(present: Present, profile: Profile, *, is_exception: bool = False) -> Application:
     """What a managed unit gets now by a profile.
 
     Args:
         present: the unit as it is, seen with the profile's fingerprint.
         profile: its own, or another instance's of its template.
-        not_graviton: why this host is not known to be a Graviton; None if it is.
+        is_exception: whether its template is reverted, and this instance was taken up all the same.
     """
     name = present.subject.name
-    if not_graviton is not None:
-        return Application(name, State.NOT_GRAVITON, not_graviton)
     if differences := profile.fingerprint.differences(present.fingerprint):
         return Application(name, State.STALE, "; ".join(differences), differences=differences)
-    when = f"calibrated on {profile.calibrated.date()}"
+    where = "" if profile.origin is None else f" elsewhere, by {profile.origin}"
+    when = f"calibrated on {profile.calibrated.date()}{where}"
     if profile.outcome is Outcome.KEEP:
         return Application(name, State.DEFAULT, f"{when}: {profile.reason}")
     if profile.outcome is Outcome.INCONCLUSIVE:
         return Application(name, State.INCONCLUSIVE, f"{when}: {profile.reason}")
-    if profile.reverted is not None:
-        return Application(name, State.REVERTED, f"reverted on {profile.reverted.date()}")
     held = {
         variable.name: by
         for variable in profile.variables
@@ -101,7 +102,24 @@ def decide(present: Present, profile: Profile, *, not_graviton: str | None) -> A
         return Application(name, State.UNREAD, "systemd has not read its changed files", hint=hint)
     reason = f"at least {profile.promised:.2f}x as fast, {when}"
     file = EnvironmentFile(name, present.made_for, free)
-    return Application(name, State.APPLIED, reason, file, held=tuple(held.values()))
+    return Application(
+        name, State.APPLIED, reason, file, held=tuple(held.values()), is_exception=is_exception
+    )
+
+
+def without_profile(unit: str, *, not_graviton: str | None, reverted: datetime | None) -> Application | None:
+    """What a managed unit gets whatever its profile says; None if that counts.
+
+    Args:
+        unit: its name.
+        not_graviton: why this host is not known to be a Graviton; None if it is.
+        reverted: since when the operator wants none of it, whatever is found meanwhile; None if not.
+    """
+    if not_graviton is not None:
+        return Application(unit, State.NOT_GRAVITON, not_graviton)
+    if reverted is not None:
+        return Application(unit, State.REVERTED, f"reverted on {reverted.date()}")
+    return None
 
 
 def uncalibrated(unit: str) -> Application:
@@ -128,8 +146,8 @@ def holder(environment: UnitEnvironment, variable: str) -> Held | None:
 def candidates(unit: str, profiles: Mapping[str, Profile], sections: Collection[str]) -> tuple[Profile, ...]:
     """The profiles that may count for a unit, the best first: its own, then those of its sibling instances.
 
-    Siblings share their template's section, and what was found for one holds for another with the same facts,
-    also where it was reverted for that one. An instance with a section of its own is on its own.
+    Siblings share their template's section, and what was found for one holds for another with the same facts.
+    An instance with a section of its own is on its own.
 
     Args:
         unit: its name.
@@ -141,7 +159,7 @@ def candidates(unit: str, profiles: Mapping[str, Profile], sections: Collection[
     if template is None or unit in sections:
         return tuple(own)
     siblings = [
-        profile.revert(None)
+        profile
         for name, profile in profiles.items()
         if name != unit and name not in sections and template_of(name) == template
     ]
@@ -149,10 +167,7 @@ def candidates(unit: str, profiles: Mapping[str, Profile], sections: Collection[
 
 
 def best(applications: Sequence[Application], unit: str) -> Application:
-    """Of what would follow from each of a unit's candidates: the first that holds, else what its own says.
-
-    An own profile that was reverted stays so, whatever its siblings' say.
-    """
+    """Of what would follow from each of a unit's candidates: the first that holds, else what its own says."""
     if not applications:
         return uncalibrated(unit)
     return next((found for found in applications if found.state is not State.STALE), applications[0])
@@ -164,7 +179,8 @@ def template_file(template: str, instances: Iterable[tuple[Unit, Application]]) 
     The check of one instance that differs would withdraw it for all: so there is one only where all known
     instances get the same by the same facts. What is about one instance's own files is left out.
     """
-    files = [(unit, application.file) for unit, application in instances]
+    # An instance that is taken up although the template is reverted is on its own.
+    files = [(unit, None if found.is_exception else found.file) for unit, found in instances]
     made = {_without_instance(unit, file) for unit, file in files if file is not None}
     if len(made) != 1 or any(file is None for _, file in files):
         return None

@@ -1,10 +1,11 @@
 """Looks at one unit and says what it gets: the one way from what there is to what is written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graviton_agent.configuration.compiled import Configuration
 from graviton_agent.errors import AgentError, StateError
+from graviton_agent.profiles.adoption import Adoption, adopt, is_withdrawn
 from graviton_agent.profiles.application import (
     Application,
     State,
@@ -14,13 +15,22 @@ from graviton_agent.profiles.application import (
     uncalibrated,
     unfit,
     unmanaged,
+    without_profile,
 )
 from graviton_agent.profiles.facts import HostFacts, observe_present
+from graviton_agent.profiles.fleet_folders import FleetFolders
 from graviton_agent.profiles.profile import Profile
+from graviton_agent.profiles.reverts import Reverts
 from graviton_agent.profiles.subject import Subject, make_subject
 from graviton_agent.root import Root
 from graviton_agent.units.names import template_of
-from graviton_agent.units.unit import Unit
+from graviton_agent.units.unit import Unit, UnitError
+
+SILENT = "its files don't answer"
+SILENT_HINT = "a file system that they are on may be dead: the unit is looked at again as soon as they answer"
+
+OPEN = {State.UNCALIBRATED, State.STALE, State.INCONCLUSIVE}
+"""Where this host has no answer of its own, so that the fleet's counts."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,11 @@ class Circumstances:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     broken: Mapping[str, StateError] = field(default_factory=dict)
     """The units whose profile can't be read."""
+    reverts: Reverts = field(default_factory=Reverts)
+    """What the operator has taken back."""
     root: Root = field(default_factory=Root)
+    fleet: FleetFolders | None = None
+    """Where fleet profiles are looked for; None if they aren't."""
 
     @property
     def sections(self) -> frozenset[str]:
@@ -52,7 +66,9 @@ class Assessment:
     subject: Subject | None = None
     """None where it isn't managed, or can't be."""
     profile: Profile | None = None
-    """The profile that counts for it: its own, or that of another instance of its template."""
+    """The profile that counts for it: its own, another instance's of its template, or the fleet's."""
+    is_new: bool = False
+    """Whether the profile was taken from the fleet's by this look, and is to be kept."""
 
     @property
     def wants_calibration(self) -> bool:
@@ -74,22 +90,40 @@ def assess(unit: Unit, given: Circumstances) -> Assessment:
         subject = make_subject(unit, managed, given.manager, given.root)
     except AgentError as error:
         return Assessment(unfit(unit.name, error))
-    found = []
-    for profile in candidates(unit.name, given.profiles, given.sections):
-        present = observe_present(subject, given.host, profile.fingerprint, given.root)
-        found.append((decide(present, profile, not_graviton=given.not_graviton), profile))
-    if not found:
-        return Assessment(_without_profile(unit.name, given), subject)
+    unless = without_profile(unit.name, not_graviton=given.not_graviton, reverted=given.reverts.of(unit.name))
+    found = [
+        (_decide(subject, profile, given), profile)
+        for profile in candidates(unit.name, given.profiles, given.sections)
+        if not is_withdrawn(profile, given.root)
+    ]
     application = best([application for application, _ in found], unit.name)
-    profile = next(profile for known, profile in found if known is application)
-    return Assessment(application, subject, profile)
+    if unless is None and application.state in OPEN:
+        adoptions = () if given.fleet is None else adopt(subject, given.host, given.fleet, given.root)
+        taken = next((adoption.profile for adoption in adoptions if adoption.profile is not None), None)
+        if taken is not None:
+            return Assessment(_decide(subject, taken, given), subject, taken, is_new=True)
+        if not found:
+            application = _uncalibrated(unit.name, given, adoptions)
+    profile = next((profile for known, profile in found if known is application), None)
+    return Assessment(unless or application, subject, profile)
 
 
-def _without_profile(unit: str, given: Circumstances) -> Application:
-    if given.not_graviton is not None:
-        return Application(unit, State.NOT_GRAVITON, given.not_graviton)
+def _decide(subject: Subject, profile: Profile, given: Circumstances) -> Application:
+    present = observe_present(subject, given.host, profile.fingerprint, given.root)
+    return decide(present, profile, is_exception=given.reverts.is_exception(subject.name))
+
+
+def silent(unit: str) -> Assessment:
+    """What a unit gets whose files nobody could look at: nothing, for nobody knows what they have become."""
+    return Assessment(unfit(unit, UnitError(SILENT, hint=SILENT_HINT)))
+
+
+def _uncalibrated(unit: str, given: Circumstances, adoptions: Sequence[Adoption]) -> Application:
     if unit in given.broken:
         return Application(unit, State.UNCALIBRATED, given.broken[unit].message)
+    for adoption in adoptions:
+        reason = f"{adoption.path} doesn't hold here: {'; '.join(adoption.differences)}"
+        return Application(unit, State.UNCALIBRATED, reason, differences=adoption.differences)
     return uncalibrated(unit)
 
 

@@ -25,9 +25,11 @@ from graviton_agent.units.identity import ABSENT, HOST_FACTS, PROCESS_FACTS, Obs
 from graviton_agent.units.unit import Unit
 from graviton_agent.workload import Workload
 
-LARGEST_RECORD = 16 * 1024 * 1024
+LARGEST_RECORD = 4 * 1024 * 1024
 """Bytes of the list of files that a torch was installed with; that of torch 2.13 has 1.4 million."""
 LARGEST_VERSION = 64 * 1024
+MOST_LIBRARIES = 2000
+"""Entries of torch's folder of libraries that are looked at; it may be the unit's user's."""
 
 SEARCH = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV", "CONDA_PREFIX")
 """Variables that may lead an interpreter to another torch, or torch to another library."""
@@ -112,6 +114,31 @@ def observe_present(subject: Subject, host: HostFacts, known: Fingerprint, root:
     return _present(subject, host, location, seen, inside, root=root)
 
 
+def observe_foreseen(
+    subject: Subject,
+    host: HostFacts,
+    location: str,
+    inside: Mapping[str, str],
+    *,
+    known: Mapping[str, str],
+    root: Root,
+) -> Present:
+    """The facts now, of a unit for which nothing was calibrated on this host.
+
+    Args:
+        subject: the unit.
+        host: the facts of this host.
+        location: the folder of its torch.
+        inside: `cpus`, `quota` and `memory`, as they were foreseen.
+        known: the shared facts of a profile; of what torch is built on only the same build can tell.
+        root: of this machine.
+    """
+    seen = _identify(location, root)
+    if seen.get("build") == known["build"] and "libraries" in known:
+        seen["libraries"] = known["libraries"]
+    return _present(subject, host, location, seen, inside, root=root)
+
+
 def _present(
     subject: Subject,
     host: HostFacts,
@@ -172,7 +199,8 @@ def _sizes(folder: str) -> list[bytes]:
     """The libraries in a folder with their sizes: those of a distribution's torch come with no list."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted((entry.name, entry.stat().st_size) for entry in entries if ".so" in entry.name)
+            some = [entry for entry, _ in zip(entries, range(MOST_LIBRARIES), strict=False)]
+            found = sorted((entry.name, entry.stat().st_size) for entry in some if ".so" in entry.name)
     except OSError:
         return []
     return [f"{name} {size}".encode("utf-8", "surrogateescape") for name, size in found]

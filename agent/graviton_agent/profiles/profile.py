@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,9 @@ MOST_FACTS = 200
 LONGEST_TEXT = 2000
 RETRY_AFTER = timedelta(days=1)
 """How long a calibration that came to nothing is left alone: the neighbours may have been noisy that day."""
+
+MALFORMED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What reading JSON of another shape than expected raises."""
 
 _REQUIRED = {*MACHINE, *INSIDE, "torch", "build", "workload", "settings", "catalogue", "held"}
 
@@ -53,8 +56,10 @@ class Profile:
     """Path of the record on the host that calibrated."""
     agent: str = field(default=__version__)
     """The version of graviton-agent that calibrated."""
-    reverted: datetime | None = None
-    """When somebody asked for the default in spite of it; it is not applied until it is asked for again."""
+    seconds: float | None = None
+    """How long the calibration took; None where nobody has noted it."""
+    origin: str | None = None
+    """Path of the fleet profile that it was taken from; None if this host has calibrated."""
 
     def __post_init__(self) -> None:
         if not is_service_name(self.unit) or is_template(self.unit):
@@ -66,6 +71,8 @@ class Profile:
             raise StateError(f"the profile of {self.unit} has no gain: {self.gain}, {low} to {high}")
         if not self.reason.isprintable() or len(self.reason) > LONGEST_TEXT:
             raise StateError(f"the profile of {self.unit} has no reason that could be shown")
+        if self.seconds is not None and not 0 <= self.seconds < 1e7:
+            raise StateError(f"the profile of {self.unit} took no time that could be: {self.seconds}")
         # Checks each name and value.
         _ = self.variables
 
@@ -86,14 +93,9 @@ class Profile:
         """Whether it came to nothing so long ago that another try is worth while."""
         return self.outcome is Outcome.INCONCLUSIVE and now - self.calibrated >= RETRY_AFTER
 
-    def revert(self, now: datetime | None) -> "Profile":
-        """The same, reverted at that time, or not at all."""
-        return replace(self, reverted=None if now is None else now.replace(microsecond=0))
-
     def to_json(self) -> str:
         """The profile as indented JSON."""
         values = {**dataclasses.asdict(self), "calibrated": self.calibrated.isoformat()}
-        values["reverted"] = None if self.reverted is None else self.reverted.isoformat()
         return json.dumps({"format": FORMAT, **values}, indent=1) + "\n"
 
 
@@ -108,6 +110,7 @@ def make_profile(
     reason: str,
     calibrated: datetime,
     record: str | None,
+    seconds: float | None = None,
 ) -> Profile:
     """The profile of a calibration on this host."""
     order = [setting.variable for setting in CATALOGUE if setting.variable in environment]
@@ -121,6 +124,7 @@ def make_profile(
         reason=reason[:LONGEST_TEXT],
         calibrated=calibrated.astimezone(UTC).replace(microsecond=0),
         record=record,
+        seconds=seconds,
     )
 
 
@@ -131,60 +135,67 @@ def parse_profile(content: bytes) -> Profile:
         if values.pop("format") != FORMAT:
             raise StateError("it has another version's format")
         fingerprint = values.pop("fingerprint")
+        facts = Fingerprint(read_texts(fingerprint.pop("shared")), read_texts(fingerprint.pop("local")))
         low, high = values.pop("gain_interval")
         profile = Profile(
-            fingerprint=Fingerprint(_facts(fingerprint.pop("shared")), _facts(fingerprint.pop("local"))),
+            fingerprint=facts,
             outcome=Outcome(values.pop("outcome")),
-            environment=_texts(values.pop("environment")),
+            environment=read_texts(values.pop("environment")),
             gain=float(values.pop("gain")),
             gain_interval=(float(low), float(high)),
-            calibrated=_time(values.pop("calibrated")),
-            reverted=None if (reverted := values.pop("reverted")) is None else _time(reverted),
-            record=None if (record := values.pop("record")) is None else _text(record),
-            **{name: _text(values.pop(name)) for name in ("unit", "reason", "agent")},
+            calibrated=read_time(values.pop("calibrated")),
+            record=None if (record := values.pop("record")) is None else read_text(record),
+            seconds=None if (seconds := values.pop("seconds", None)) is None else float(seconds),
+            origin=None if (origin := values.pop("origin", None)) is None else read_text(origin),
+            **{name: read_text(values.pop(name)) for name in ("unit", "reason", "agent")},
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise StateError(f"it is not as the agent writes it: {_what(error)}") from None
+    except MALFORMED as error:
+        raise not_ours(error) from None
     if values or fingerprint:
         raise StateError(f"it says more than the agent writes: {next(iter({**values, **fingerprint}))!r}")
     _check_facts(profile.fingerprint)
     return profile
 
 
-def _what(error: Exception) -> str:
-    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+def not_ours(error: Exception) -> StateError:
+    """What is told of a file on which reading failed."""
+    what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+    return StateError(f"it is not as the agent writes it: {what}")
 
 
-def _text(value: Any) -> str:
+def read_text(value: Any) -> str:
+    """A text that can be shown. Raises ValueError for anything else."""
     if not isinstance(value, str) or not value.isprintable() or len(value) > LONGEST_FACT:
         raise ValueError("a text is expected")
     return value
 
 
-def _texts(value: Any) -> dict[str, str]:
+def read_texts(value: Any) -> dict[str, str]:
+    """A table of texts. Raises ValueError for anything else."""
     if not isinstance(value, dict) or len(value) > MOST_FACTS:
         raise ValueError("a table of texts is expected")
-    return {_text(name): _text(text) for name, text in value.items()}
+    return {read_text(name): read_text(text) for name, text in value.items()}
 
 
-def _facts(value: Any) -> dict[str, str]:
-    return _texts(value)
-
-
-def _time(value: Any) -> datetime:
-    time = datetime.fromisoformat(_text(value))
+def read_time(value: Any) -> datetime:
+    """A point in time. Raises ValueError for anything else."""
+    time = datetime.fromisoformat(read_text(value))
     if time.tzinfo is None:
         raise ValueError("a time without its zone")
     return time
 
 
-def _check_facts(fingerprint: Fingerprint) -> None:
-    """Refuses facts that nobody would compare, and the lack of those that decide."""
-    shared, local = set(fingerprint.shared), set(fingerprint.local)
-    if unknown := shared - set(SHARED):
+def check_shared(facts: Mapping[str, str]) -> None:
+    """Refuses facts that nobody would compare, and the lack of those that decide. Raises StateError."""
+    if unknown := set(facts) - set(SHARED):
         raise StateError(f"it depends on {min(unknown)!r}, which this version doesn't know")
-    if missing := _REQUIRED - shared:
+    if missing := _REQUIRED - set(facts):
         raise StateError(f"it doesn't say for which {min(missing)} it was made")
+
+
+def _check_facts(fingerprint: Fingerprint) -> None:
+    check_shared(fingerprint.shared)
+    local = set(fingerprint.local)
     if unknown := {name for name in local - set(LOCAL) if not name.startswith(FILE_FACT)}:
         raise StateError(f"it depends on {min(unknown)!r}, which this version doesn't know")
     if missing := set(LOCAL) - local:

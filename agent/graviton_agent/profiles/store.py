@@ -8,8 +8,7 @@ How the daemon and the commands share it:
 * A command that changes something writes the profile first and then the unit's environment files, by the same
   core as the daemon. Nobody asks the daemon anything: it watches this folder by inotify (moved-to, delete),
   decides anew for the unit that the file is named after, and finds that there is nothing left to write.
-* `revert` writes the profile with `reverted` set, so the daemon, which decides alike, leaves the unit alone;
-  `apply` and the next calibration clear it.
+* What `revert` was asked for stands beside the profiles (reverts.py), under the same lock.
 * A command reads the configuration itself, for it needs no daemon. `enable` and `disable` have systemd
   reload, from which the daemon learns of the change.
 
@@ -29,7 +28,7 @@ from graviton_agent.installed import STATE
 from graviton_agent.profiles.profile import LARGEST, Profile, parse_profile
 from graviton_agent.regular_file import read_regular
 from graviton_agent.root import Root
-from graviton_agent.state import write_atomically
+from graviton_agent.state import private_folder, remove_file, write_private
 from graviton_agent.units.names import is_service_name, is_template
 
 FOLDER = "profiles"
@@ -95,21 +94,19 @@ class ProfileStore:
 
     def write(self, profile: Profile) -> None:
         """Keeps a profile, in place of the unit's former one. Raises StateError."""
-        write_atomically(self.path(profile.unit), profile.to_json().encode())
+        write_private(self.state, f"{FOLDER}/{profile.unit}{SUFFIX}", profile.to_json().encode())
 
     def remove(self, unit: str) -> bool:
-        """Forgets a unit's profile. Returns whether there was one."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path(unit).unlink()
-            return True
-        return False
+        """Forgets a unit's profile. Returns whether there was one. Raises StateError."""
+        return remove_file(self.path(unit))
 
     @contextlib.contextmanager
     def locked(self, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
         """Holds the lock of who writes profiles and environment files. Raises BusyError, StateError."""
+        private_folder(self.state)
         try:
-            self.state.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            # Not for writing: a disk that can't be written to any more holds nobody from reading.
+            flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(self.state / LOCK, flags, 0o600)
         except OSError as error:
             raise StateError(f"can't write in {self.state}: {error.strerror}") from error

@@ -3,6 +3,8 @@
 import textwrap
 from collections.abc import Sequence
 
+from graviton_agent.terminal import one_line, visible
+
 WIDTH = 100
 INDENT = "  "
 GAP = "   "
@@ -21,7 +23,8 @@ def table(
         rows: as many cells each as the header has.
         right: indices of the columns that are aligned to the right.
     """
-    lines = [header, *rows]
+    # What is written out takes more room.
+    lines = [[one_line(cell) for cell in line] for line in (header, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     room = max(WIDTH - len(INDENT) - sum(width + len(GAP) for width in widths[:-1]), NARROWEST)
     widths[-1] = min(widths[-1], room)
@@ -46,6 +49,7 @@ def definitions(pairs: Sequence[tuple[str, str]], *, indent: str = INDENT) -> st
 
     A name that would leave no room stands above its meaning.
     """
+    pairs = [(one_line(name), visible(meaning)) for name, meaning in pairs]
     width = max((len(name) for name, _ in pairs if len(name) <= WIDEST_NAME), default=0) + len(GAP)
     room = WIDTH - len(indent) - width
     lines = []
@@ -61,4 +65,6 @@ def definitions(pairs: Sequence[tuple[str, str]], *, indent: str = INDENT) -> st
 
 def paragraph(text: str, *, indent: str = "") -> str:
     """Running text, wrapped."""
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return textwrap.fill(
+        visible(text), WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )

@@ -33,10 +33,10 @@ def render_plan(outlooks: Sequence[Outlook]) -> str:
 NO_UNITS = f"{INDENT}No unit is managed. `graviton-agent enable UNIT` manages one."
 
 
-def render_done(before: Sequence[Outlook]) -> str:
-    """What was done: the outlooks from just before."""
+def render_done(before: Sequence[Outlook], named: Sequence[str]) -> str:
+    """What was done: the outlooks from just before, and what was named for it."""
     if not before:
-        return NO_UNITS
+        return f"{INDENT}No instance of {' '.join(named)} is known yet." if named else NO_UNITS
     changed = [outlook for outlook in before if outlook.changes]
     renewed = any(outlook.renews for outlook in before)
     parts = [_block(outlook) for outlook in before]
@@ -78,6 +78,10 @@ def restart(names: Sequence[str]) -> str:
 def next_step(outlook: Outlook) -> str | None:
     """What has to happen for the unit to get something, or may; None where there is nothing to be done."""
     subject, name = outlook.assessment.subject, outlook.name
+    if outlook.application.file is not None and not outlook.is_agent_up:
+        return (
+            "the agent isn't running: it is put in place when that starts, by systemctl start graviton-agent"
+        )
     if outlook.state in {State.UNCALIBRATED, State.STALE} and subject is not None:
         by_hand = f"graviton-agent calibrate {name}"
         match subject.managed.calibrate:

@@ -93,7 +93,8 @@ def _profile(profile: Profile | None) -> dict[str, Any] | None:
         "gain": profile.gain,
         "gain_interval": profile.gain_interval,
         "calibrated": profile.calibrated.isoformat(),
-        "reverted": profile.reverted.isoformat() if profile.reverted else None,
         "record": profile.record,
         "agent": profile.agent,
+        "origin": profile.origin,
+        "torch": profile.fingerprint.shared.get("torch"),
     }

@@ -6,7 +6,16 @@ import contextlib
 from graviton_agent.errors import ExitCode
 from graviton_agent.installed import QUIET
 from graviton_agent.units.bus import BusError
-from graviton_agent.units.manager import SERVICE, UNIT, get, reset_failed, start_unit, stop_unit, unit_path
+from graviton_agent.units.manager import (
+    SERVICE,
+    UNIT,
+    get,
+    list_units,
+    reset_failed,
+    start_unit,
+    stop_unit,
+    unit_path,
+)
 from graviton_agent.units.names import instance_of, template_of
 from graviton_agent.units.watch import Watch
 
@@ -54,7 +63,7 @@ class Calibrations:
                 await self._watch.call(start_unit(service))
                 return await _exit_code(await self._end_of(service), service)
         except TimeoutError:
-            await self._stop(service)
+            await self.stop(unit)
             return None
         except BusError:
             return None
@@ -69,10 +78,28 @@ class Calibrations:
                     return watch
             await self._stirred.wait()
 
-    async def _stop(self, service: str) -> None:
+    async def stop(self, unit: str) -> None:
+        """Ends the calibration of a unit; what it has measured is not used."""
         with contextlib.suppress(BusError):
             if self._watch is not None:
-                await self._watch.call(stop_unit(service))
+                await self._watch.call(stop_unit(service_for(unit)))
+
+    async def control_group(self, unit: str) -> str | None:
+        """The control group of the service that calibrates a unit; None if it isn't known."""
+        with contextlib.suppress(BusError):
+            if self._watch is not None:
+                path = unit_path(service_for(unit))
+                ((_, group),) = await self._watch.call(get(path, SERVICE, "ControlGroup"))
+                return group or None
+        return None
+
+    async def under_way(self) -> str | None:
+        """The unit whose calibration an earlier daemon has left running; None if there is none."""
+        with contextlib.suppress(BusError):
+            if self._watch is not None:
+                (found,) = await self._watch.call(list_units([QUIET.replace("@", "@*")]))
+                return next((unit_for(entry[0]) for entry in found if entry[3] in UNDER_WAY), None)
+        return None
 
 
 async def _is_under_way(watch: Watch, service: str) -> bool:

@@ -6,24 +6,27 @@ when its share of the host's gate time is over.
 
 import contextlib
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
 from graviton_agent.configuration.compiled import Calibrate
 from graviton_agent.errors import AgentError
-from graviton_agent.installed import CALIBRATED, ENVIRONMENT, GATES
+from graviton_agent.installed import CALIBRATED, GATES
 from graviton_agent.root import Root
 from graviton_agent.service.gate_time import GateTime, NoTimeLeftError
 from graviton_agent.service.marks import Mark, Marks
 from graviton_agent.service.notify import Notifier
 from graviton_agent.service.upkeep import Upkeep, View
+from graviton_agent.terminal import say
 from graviton_agent.units.names import require_service_name
+from graviton_agent.units.placing import agent_is_up
 
 STOP_SECONDS = 5.0
 MARGIN_SECONDS = 30.0
 """What systemd grants beyond the time that the calibration may take."""
+
+NOT_UP = "the agent isn't running"
 
 Calibration = Callable[[str, float], bool]
 """Calibrates a unit for so many seconds at most; returns whether the command succeeded."""
@@ -45,7 +48,7 @@ def main(unit: str) -> int:
     except AgentError as error:
         told = error.message
     if told:
-        sys.stderr.write(f"{unit} starts on default values: {told}\n")
+        say(f"{unit} starts on default values: {told}")
     return 0
 
 
@@ -54,10 +57,10 @@ def open_gate(unit: str, root: Root, calibrate: Calibration, *, upkeep: Upkeep |
 
     Raises AgentError.
     """
-    if not (root.path / ENVIRONMENT.lstrip("/")).is_dir():
-        return "the agent isn't running"
-    upkeep = upkeep or Upkeep(root, say=lambda line: sys.stderr.write(f"{line}\n"))
+    upkeep = upkeep or Upkeep(root, say=say, is_up=agent_is_up)
     overview = upkeep.look()
+    if not overview.is_up:
+        return NOT_UP
     view = overview.units.get(unit)
     if view is None or view.policy is not Calibrate.BEFORE_START:
         return "it doesn't wait for its calibration"
@@ -74,7 +77,10 @@ def open_gate(unit: str, root: Root, calibrate: Calibration, *, upkeep: Upkeep |
         return (
             f"of the time that units may wait in one boot (`gates`) {error.message}; it is calibrated later"
         )
-    return _what_came_of_it(unit, upkeep.look(frozenset({unit})).units.get(unit), marks, succeeded=succeeded)
+    overview = upkeep.look(frozenset({unit}))
+    if not overview.is_up:
+        return NOT_UP
+    return _what_came_of_it(unit, overview.units.get(unit), marks, succeeded=succeeded)
 
 
 def _what_came_of_it(unit: str, view: View | None, marks: Marks, *, succeeded: bool) -> str | None:

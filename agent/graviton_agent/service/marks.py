@@ -40,9 +40,9 @@ class Marks:
         return None
 
     def write(self, unit: str, mark: Mark) -> None:
-        """Sets the unit's mark. Raises StateError."""
+        """Sets the unit's mark. Raises StateError, also where the agent has gone, and the folder with it."""
         if self.read(unit) is not mark:
-            write_atomically(self._folder / unit, f"{mark}\n".encode())
+            write_atomically(self._folder / unit, f"{mark}\n".encode(), make_folder=False)
 
     def remove(self, unit: str) -> None:
         """Takes the unit's mark away. Raises StateError."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 from sdnotify import SystemdNotifier
 
+from graviton_agent.terminal import visible
+
 MICROSECONDS = 1_000_000
 
 
@@ -23,7 +25,7 @@ class Notifier:
     def status(self, text: str) -> None:
         """What `systemctl status` shows; said only when it is another one."""
         # sdnotify drops what isn't Latin-1, and a line break would end the variable.
-        plain = text.encode("ascii", "replace").decode().replace("\n", " ")
+        plain = visible(text).encode("ascii", "replace").decode().replace("\n", " ")
         if plain != self._status:
             self._status = plain
             self._send(f"STATUS={plain}")

@@ -15,6 +15,8 @@ LEAST_SECONDS_BETWEEN = 0.5
 SHARES = 4
 """How many readings the configured duration takes."""
 
+_IDLE = 3
+"""Index of the time in which nothing ran; the time of waiting for disks follows."""
 _STEAL = 7
 """Index of the time that the hypervisor gave to others; guests' time, which follows, is in "user" already
 [proc_stat(5)]."""
@@ -34,6 +36,8 @@ class Reading:
     """CPU time of all kinds, of all CPUs together."""
     steal: int
     """The part of it that the hypervisor gave to others."""
+    busy: int = 0
+    """The part of it in which something ran."""
 
 
 def read(root: Root, at: float) -> Reading:
@@ -43,13 +47,14 @@ def read(root: Root, at: float) -> Reading:
     return Reading(
         at=at,
         load=float(load),
-        waited=_waited(root.read_text("proc/pressure/cpu") or ""),
+        waited=total_waited(root.read_text("proc/pressure/cpu") or ""),
         ticks=sum(ticks[: _STEAL + 1]),
         steal=ticks[_STEAL] if len(ticks) > _STEAL else 0,
+        busy=sum(ticks[:_STEAL]) - sum(ticks[_IDLE : _IDLE + 2]),
     )
 
 
-def _waited(text: str) -> int | None:
+def total_waited(text: str) -> int | None:
     """The total of the line "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234"."""
     for line in text.splitlines():
         kind, _, rest = line.partition(" ")

@@ -31,8 +31,10 @@ class Doing:
     """Why the host isn't quiet."""
     failed: int = 0
     """Units whose calibration has failed, and which wait for another try."""
+    stopped: int = 0
+    """Units whose calibration was stopped because others needed the host, and which wait likewise."""
     problem: str | None = None
-    """What keeps the daemon from its work."""
+    """What keeps the daemon from its work altogether."""
 
 
 def status(overview: Overview | None, doing: Doing) -> str:
@@ -51,13 +53,25 @@ def status(overview: Overview | None, doing: Doing) -> str:
     parts = [f"measured values for {having} of {total}"]
     if not units:
         parts = ["no unit is managed"]
-    count = Counter(unit.state for unit in units)
+    if overview.problem:
+        parts.insert(0, overview.problem)
+    count = Counter(unit.state for unit in units if not unit.hangs)
     parts += [f"{count[state]} {words}" for state, words in WITHOUT_VALUES.items() if count[state]]
+    parts += _silent(units)
     parts += _waiting(units, doing)
     if wrong := len(overview.configuration.problems):
         plural = "" if wrong == 1 else "s"
         parts.append(f"{wrong} error{plural} in the configuration: graviton-agent config check")
     return "; ".join(parts)
+
+
+def _silent(units: Iterable[View]) -> list[str]:
+    """Units that get nothing because their files don't answer."""
+    names = sorted(unit.name for unit in units if unit.hangs)
+    if not names:
+        return []
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return [f"the files of {names[0]}{others} don't answer, so nothing is given"]
 
 
 def _waiting(units: Iterable[View], doing: Doing) -> list[str]:
@@ -76,4 +90,6 @@ def _waiting(units: Iterable[View], doing: Doing) -> list[str]:
         parts.append(f"{starting} to be calibrated before the next start")
     if doing.failed:
         parts.append(f"{doing.failed} failed to calibrate, to be tried again later")
+    if doing.stopped:
+        parts.append(f"{doing.stopped} stopped calibrating for others, to be tried again later")
     return parts

@@ -26,6 +26,8 @@ class Failure:
     count: int
     at: float
     """When the last one ended, in seconds of a monotonic clock."""
+    for_others: bool = False
+    """Whether the last one was stopped because others needed the host."""
 
     @property
     def pause(self) -> float:
@@ -42,12 +44,17 @@ class Turns:
     @property
     def failures(self) -> int:
         """How many units have failed, and not come to anything since."""
-        return len(self._failures)
+        return sum(not failure.for_others for failure in self._failures.values())
 
-    def failed(self, unit: str, now: float) -> Failure:
-        """Notes that a calibration brought nothing."""
+    @property
+    def stopped(self) -> int:
+        """How many units' calibrations were stopped for others, and have not come to anything since."""
+        return sum(failure.for_others for failure in self._failures.values())
+
+    def failed(self, unit: str, now: float, *, for_others: bool = False) -> Failure:
+        """Notes that a calibration brought nothing, perhaps because it was stopped for others."""
         count = self._failures[unit].count + 1 if unit in self._failures else 1
-        self._failures[unit] = Failure(count, now)
+        self._failures[unit] = Failure(count, now, for_others)
         return self._failures[unit]
 
     def settled(self, unit: str) -> None:

@@ -1,29 +1,39 @@
 """Makes the environment files what they must be. This is the daemon's purpose, in one pass over the units."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
+from graviton_agent import metrics
 from graviton_agent.configuration.compiled import Calibrate, Configuration
-from graviton_agent.errors import StateError
+from graviton_agent.errors import AgentError, StateError
 from graviton_agent.host import Verdict, read_host
 from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE, STATE
+from graviton_agent.metrics import UnitMetrics, unit_metrics
+from graviton_agent.patience import Patience
 from graviton_agent.profiles.application import State, unfit
-from graviton_agent.profiles.assessment import Assessment, Circumstances, assess
+from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, silent
 from graviton_agent.profiles.facts import observe_host
+from graviton_agent.profiles.fleet_folders import FleetFolders
+from graviton_agent.profiles.reverts import RevertStore
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.profiles.survey import managed_units, patterns, template_files
 from graviton_agent.root import Root
 from graviton_agent.service.configured import RECORD, Configured
 from graviton_agent.service.marks import Mark, Marks
+from graviton_agent.service.textfile import Textfile
 from graviton_agent.units import environment_file
 from graviton_agent.units.bus import Bus
 from graviton_agent.units.environment_file import EnvironmentFile
 from graviton_agent.units.identity import FILE_FACT
 from graviton_agent.units.manager import list_units, manager_environment, read_properties_of_all
 from graviton_agent.units.names import environment_file_name, is_service_name, template_of
+from graviton_agent.units.placing import Placed, place
 from graviton_agent.units.unit import PROPERTIES, Unit, UnitError, unit_of
 from graviton_agent.units.unit_files import UnitFiles
+from graviton_agent.units.verify import Expectation, Sync, verify
 
 Say = Callable[[str], object]
 """Takes a line for the journal."""
@@ -50,6 +60,11 @@ class View:
     has_file: bool
     files: frozenset[str] = frozenset()
     """Paths on which what it gets depends."""
+    slice: str = "system.slice"
+    control_group: str | None = None
+    """None while nothing runs."""
+    hangs: bool = False
+    """Whether its files didn't answer, so that it gets nothing until they do."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,10 @@ class Overview:
     not_graviton: str | None
     """Why nothing is written at all; None where something is."""
     units: Mapping[str, View] = field(default_factory=dict)
+    problem: str | None = None
+    """What could not be done for some units, such as to write a file on a full disk; a clause."""
+    is_up: bool = True
+    """Whether the agent is up; if not, nothing was put in place."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,7 @@ class _Seen:
 
     unit: Unit
     assessment: Assessment
+    hangs: bool = False
 
 
 class Upkeep:
@@ -80,9 +100,23 @@ class Upkeep:
         say: Say,
         connect: Callable[[], Bus] | None = None,
         configured: Configured | None = None,
+        patience: Patience | None = None,
+        is_up: Callable[[Bus], bool] = lambda _: True,
     ) -> None:
+        """Takes where to look, and what tests and gates do otherwise.
+
+        Args:
+            root: of this machine.
+            say: takes what is worth a line in the journal.
+            connect: makes a connection to the bus.
+            configured: reads the configuration.
+            patience: waits for units' files.
+            is_up: whether the agent is up, for a process that may outlive it: then nothing is put in place.
+        """
         self._root = root
         self._say = say
+        self._is_up = is_up
+        self.patience = patience or Patience()
         self._connect = connect or (lambda: Bus.connect(wanted=PROPERTIES))
         self._environment = root.path / ENVIRONMENT.lstrip("/")
         self._marks = Marks(root.path / CALIBRATED.lstrip("/"))
@@ -91,8 +125,9 @@ class Upkeep:
         self._configured = configured or Configured(root.path / STATE.lstrip("/") / RECORD)
         self._configuration: Configuration | None = None
         self._enabled_instances: list[str] = []
-        host = read_host(root)
-        self._not_graviton = None if host.verdict is Verdict.GRAVITON else host.reason
+        self._host = read_host(root)
+        self._not_graviton = None if self._host.verdict is Verdict.GRAVITON else self._host.reason
+        self._textfile = Textfile.of(root)
         self._seen: dict[str, _Seen] = {}
 
     def look(self, names: frozenset[str] | None = None) -> Overview:
@@ -108,28 +143,67 @@ class Upkeep:
             wanted = self._managed(bus, configuration) if names is None else sorted(names)
             found = read_properties_of_all(bus, wanted)
             units = {name: unit_of(properties) for name, properties in found.items()}
-        with self._store.locked():
-            profiles, broken = self._store.read_all()
-            given = Circumstances(
-                configuration=configuration,
-                host=observe_host(self._root),
-                not_graviton=self._not_graviton,
-                manager=manager,
-                profiles=profiles,
-                broken=broken,
-                root=self._root,
-            )
-            if names is None:
-                self._seen = {}
-            for name, unit in units.items():
-                self._seen[name] = _Seen(unit, _assess(name, unit, given))
-            self._write(configuration, names)
+            with self._store.locked():
+                profiles, broken = self._store.read_all()
+                given = Circumstances(
+                    configuration=configuration,
+                    host=observe_host(self._root),
+                    not_graviton=self._not_graviton,
+                    manager=manager,
+                    profiles=profiles,
+                    broken=broken,
+                    reverts=RevertStore(self._store.state).read(),
+                    fleet=FleetFolders(self._root),
+                    root=self._root,
+                )
+                if names is None:
+                    self._seen = {}
+                self._seen |= self._assess_all(units, given)
+                placed = self._write(bus, configuration, names)
+        problems = [error.message for error in placed.failures.values()]
+        problems += self._mark(configuration)
+        having = set(self._files())
         views = {
             name: view
             for name, seen in self._seen.items()
-            if (view := _view(name, seen, configuration)) is not None
+            if (view := _view(name, seen, configuration, has_file=name in having)) is not None
         }
-        return Overview(configuration, self._not_graviton, views)
+        return Overview(
+            configuration, self._not_graviton, views, problems[0] if problems else None, placed.is_up
+        )
+
+    def publish(self) -> None:
+        """Writes the metrics, where they have changed since. Looks at the units' processes for that."""
+        configuration = self._configuration
+        if configuration is None:
+            return
+        units = [
+            self._unit_metrics(name, seen)
+            for name, seen in sorted(self._seen.items())
+            if configuration.unit(name) is not None
+        ]
+        text = metrics.render(self._host, units, problems=len(configuration.problems))
+        try:
+            self._textfile.write(text)
+        except StateError as error:
+            self._say(error.message)
+
+    def _unit_metrics(self, name: str, seen: _Seen) -> UnitMetrics:
+        application, subject = seen.assessment.application, seen.assessment.subject
+        sync = Sync.NOT_RUNNING
+        if subject is not None:
+            names = (template_of(name), name)
+            expected: dict[str, str] = {}
+            for one in filter(None, names):
+                with contextlib.suppress(StateError):
+                    file = environment_file.read(self._environment, one)
+                    expected |= file.environment if file else {}
+            expectation = Expectation(expected, environment_file.changed(self._environment, name))
+            with contextlib.suppress(AgentError):
+                sync = verify(
+                    seen.unit, expectation, subject.environment, environment_file.NAMES, self._root
+                ).sync
+        return unit_metrics(name, application.state, sync, seen.assessment.profile)
 
     def leave(self) -> None:
         """Sees to it that nothing is left where the agent isn't wanted any more.
@@ -162,34 +236,72 @@ class Upkeep:
         known = {*(entry[0] for entry in loaded), *self._enabled_instances, *self._store.units()}
         return managed_units(configuration, known)
 
-    def _write(self, configuration: Configuration, names: frozenset[str] | None) -> None:
-        """Writes what differs, and removes what must not be there, for these units and their templates.
+    def _assess_all(self, units: Mapping[str, Unit], given: Circumstances) -> dict[str, _Seen]:
+        """What becomes of each; one whose files don't answer costs the others nothing."""
+        tasks = {name: partial(_assess, name, unit, given) for name, unit in units.items()}
+        assessed = self.patience.each(tasks)
+        return {
+            name: _Seen(unit, assessed.get(name) or silent(name), hangs=name not in assessed)
+            for name, unit in units.items()
+        }
+
+    def _write(self, bus: Bus, configuration: Configuration, names: frozenset[str] | None) -> Placed:
+        """Removes what must not be there, and writes what differs, for these units and their templates.
 
         What was seen of others may be out of date: a command may have changed their profiles since.
         """
 
-        def is_meant(name: str | None) -> bool:
+        def is_meant(name: str) -> bool:
             return names is None or name in names or name in map(template_of, names)
 
-        found = {name: (seen.unit, seen.assessment.application) for name, seen in self._seen.items()}
-        wanted = {name: application.file for name, (_, application) in found.items()}
-        wanted |= template_files(configuration, found)
-        for name, file in wanted.items():
-            if is_meant(name) and file is not None and environment_file.write(self._environment, file):
-                self._say(f"{name} gets {_in_words(file)}")
-        for name in self._files():
-            if is_meant(name) and wanted.get(name) is None:
-                environment_file.remove(self._environment, name)
-                reason = found[name][1].reason if name in found else "nothing holds for all its instances"
-                self._say(f"{name} gets nothing any more: {reason}")
         for name, seen in self._seen.items():
-            managed = configuration.unit(name)
-            if managed and managed.calibrate is Calibrate.BEFORE_START:
-                self._marks.update(name, is_settled=not seen.assessment.wants_calibration)
+            if is_meant(name):
+                self._keep(seen.assessment)
+        found = {name: (seen.unit, seen.assessment.application) for name, seen in self._seen.items()}
+        wanted = {
+            **dict.fromkeys(self._files()),
+            **{name: application.file for name, (_, application) in found.items()},
+            **template_files(configuration, found),
+        }
+        placed = place(
+            self._environment,
+            {name: file for name, file in wanted.items() if is_meant(name)},
+            is_up=partial(self._is_up, bus),
+        )
+        for name in placed.written:
+            self._say(f"{name} gets {_in_words(wanted[name])}")
+        for name in placed.removed:
+            reason = found[name][1].reason if name in found else "nothing holds for all its instances"
+            self._say(f"{name} gets nothing any more: {reason if placed.is_up else 'the agent is not up'}")
+        return placed
+
+    def _mark(self, configuration: Configuration) -> list[str]:
+        """Opens the gates of units that are dealt with, and closes others. Returns what could not be done."""
+        try:
+            for name, seen in self._seen.items():
+                managed = configuration.unit(name)
+                if managed and managed.calibrate is Calibrate.BEFORE_START:
+                    self._marks.update(name, is_settled=not seen.assessment.wants_calibration)
+        except StateError as error:
+            return [error.message]
+        return []
+
+    def _keep(self, assessment: Assessment) -> None:
+        """Keeps what was taken from the fleet's profiles, so that it isn't looked for at every look."""
+        profile = assessment.profile
+        if profile is None or not assessment.is_new:
+            return
+        try:
+            self._store.write(profile)
+        except StateError as error:
+            # It holds all the same, and is taken again at the next look.
+            self._say(error.message)
+        else:
+            self._say(f"{profile.unit} takes {profile.origin}")
 
     def _remove_all(self) -> None:
-        for name in self._files():
-            environment_file.remove(self._environment, name)
+        """Sees to it that no unit gets anything. Raises StateError for the first file that stays."""
+        place(self._environment, dict.fromkeys(self._files()), is_up=lambda: True).raise_first()
 
     def _files(self) -> Iterable[str]:
         """The units that have an environment file."""
@@ -211,7 +323,7 @@ def _is_due(assessment: Assessment) -> bool:
     return inconclusive and profile is not None and profile.is_due(datetime.now(UTC))
 
 
-def _view(name: str, seen: _Seen, configuration: Configuration) -> View | None:
+def _view(name: str, seen: _Seen, configuration: Configuration, *, has_file: bool) -> View | None:
     managed = configuration.unit(name)
     if managed is None:
         return None
@@ -229,10 +341,13 @@ def _view(name: str, seen: _Seen, configuration: Configuration) -> View | None:
         is_running=seen.unit.active_state in RUNNING,
         is_settled=not seen.assessment.wants_calibration,
         wants_calibration=seen.assessment.wants_calibration or _is_due(seen.assessment),
-        has_file=application.file is not None,
+        has_file=has_file,
         files=frozenset(fact.removeprefix(FILE_FACT) for fact in facts if fact.startswith(FILE_FACT)),
+        slice=seen.unit.slice,
+        control_group=seen.unit.control_group,
+        hangs=seen.hangs,
     )
 
 
-def _in_words(file: EnvironmentFile) -> str:
-    return " ".join(f"{name}={value}" for name, value in file.environment.items())
+def _in_words(file: EnvironmentFile | None) -> str:
+    return " ".join(f"{name}={value}" for name, value in file.environment.items()) if file else "nothing"

@@ -21,12 +21,12 @@ from graviton_agent.root import MIB, Root
 from graviton_agent.units.assignments import parse_environment_block, render_assignments
 from graviton_agent.units.bus import Bus, BusError, add_match
 from graviton_agent.units.cage_properties import (
-    Setting,
     environment_settings,
     slice_name_below,
     slice_settings,
     worker_settings,
 )
+from graviton_agent.units.confinement import Setting
 from graviton_agent.units.identity import Observer, observe
 from graviton_agent.units.interpreter import Interpreter
 from graviton_agent.units.manager import (
@@ -82,7 +82,11 @@ class Cage:
         self._life_seconds = life_seconds
         self._properties = read_properties(bus, unit)
         self._unit = unit_of(self._properties)
-        self._own_unit = own_unit(root or Root())
+        root = root or Root()
+        self._own_unit = own_unit(root)
+        # Some hosts forbid them to all; systemd then starts nothing that wants one.
+        most = root.read_text("proc/sys/user/max_user_namespaces")
+        self._user_namespaces = most is not None and most.strip() != "0"
         self._given_by_manager = frozenset(manager_environment(bus))
         self._slice = slice_name_below(self._unit.slice, f"{os.getpid()}_{next(_numbers)}")
         self._has_slice = False
@@ -185,7 +189,13 @@ class Cage:
                 self._bus,
                 name,
                 [
-                    *worker_settings(self._properties, self._unit, self._slice, self._life_seconds),
+                    *worker_settings(
+                        self._properties,
+                        self._unit,
+                        self._slice,
+                        self._life_seconds,
+                        user_namespaces=self._user_namespaces,
+                    ),
                     *settings,
                     ("ExecStartEx", ("a(sasas)", [(command[0], list(command), ["no-env-expand"])])),
                     ("StandardInputFileDescriptor", ("h", theirs_in)),

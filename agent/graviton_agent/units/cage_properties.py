@@ -2,12 +2,10 @@
 
 from typing import Any
 
+from graviton_agent.units.confinement import Setting, files, labels, sealed
 from graviton_agent.units.held import is_ours
 from graviton_agent.units.manager import Properties
 from graviton_agent.units.unit import INFINITY, MICROSECONDS, Unit
-
-Setting = tuple[str, tuple[str, Any]]
-"""A property to be set: its name, and its signature and value."""
 
 # What decides how fast the unit computes, and what it may use. CPU time is shared by all processes of a
 # trial, as it is by those of the unit, so these stand on the slice that holds them.
@@ -15,25 +13,21 @@ SHARED_LIMITS = ("CPUQuotaPerSecUSec", "CPUQuotaPeriodUSec", "AllowedCPUs", "All
 # These hold for each process alone: two arms of a pair are resident side by side.
 OWN_LIMITS = (
     "CPUAffinity", "CPUAffinityFromNUMA", "NUMAPolicy", "NUMAMask", "CPUSchedulingPolicy", "Nice",
-    "MemoryMax", "MemoryHigh", "MemorySwapMax", "MemoryTHP", "MemoryKSM",
+    "MemoryMax", "MemoryHigh", "MemoryTHP", "MemoryKSM",
     "LimitAS", "LimitASSoft", "LimitDATA", "LimitDATASoft", "LimitSTACK", "LimitSTACKSoft",
-    "LimitMEMLOCK", "LimitMEMLOCKSoft", "LimitNOFILE", "LimitNOFILESoft",
+    "LimitMEMLOCK", "LimitMEMLOCKSoft", "LimitNOFILE", "LimitNOFILESoft", "TasksMax",
 )  # fmt: skip
 # What torch and its libraries see through /proc, /sys and devices, or are kept from by seccomp and W^X. With
 # /sys unreadable torch falls back to its BLAS library for good [pytorch/pytorch#116666]; W^X breaks oneDNN's
-# primitives [pytorch/pytorch#143651]. So the unit's own are kept, and none is added.
+# primitives [pytorch/pytorch#143651]. So the unit's own are kept, and none of these is added.
 SEEN_BY_TORCH = (
     "ProtectProc", "ProcSubset", "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs",
-    "ProtectControlGroups", "ProtectClock", "ProtectHostname", "PrivateDevices", "DevicePolicy",
-    "DeviceAllow", "MemoryDenyWriteExecute", "SystemCallFilter", "SystemCallErrorNumber",
-    "SystemCallArchitectures", "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime",
-    "RestrictSUIDSGID", "LockPersonality", "Personality",
+    "ProtectClock", "ProtectHostname", "PrivateDevices", "DevicePolicy", "DeviceAllow",
+    "MemoryDenyWriteExecute", "SystemCallErrorNumber", "RestrictRealtime", "RestrictSUIDSGID",
+    "LockPersonality", "Personality",
 )  # fmt: skip
 # Where the unit's files lie, for that is where its Python and its torch are.
-FILES = (
-    "RootDirectory", "MountAPIVFS", "BindReadOnlyPaths", "TemporaryFileSystem", "InaccessiblePaths",
-    "NoExecPaths", "ExecPaths",
-)  # fmt: skip
+ROOT = ("RootDirectory", "MountAPIVFS")
 # What its environment is made of.
 ENVIRONMENT = ("Environment", "PassEnvironment", "UnsetEnvironment", "PAMName", "ExecSearchPath")
 
@@ -61,15 +55,19 @@ def slice_settings(properties: Properties, own_unit: str | None) -> list[Setting
     ]
 
 
-def worker_settings(properties: Properties, unit: Unit, slice_name: str, seconds: float) -> list[Setting]:
-    """A worker's service, less its command, its environment and its files.
+def worker_settings(
+    properties: Properties, unit: Unit, slice_name: str, seconds: float, *, user_namespaces: bool
+) -> list[Setting]:
+    """A worker's service, less its command, its environment and its pipes.
 
     Args:
         properties: of the unit that is calibrated.
         unit: the same in our words.
         slice_name: the slice of the calibration.
         seconds: how long the worker may live.
+        user_namespaces: whether the host lets systemd make any.
     """
+    is_dynamic = unit.dynamic_user or _is_root(unit)
     return [
         ("Description", ("s", f"Trial of graviton-agent for {unit.name}")),
         # A client's reference keeps the unit until its end has been read.
@@ -82,22 +80,16 @@ def worker_settings(properties: Properties, unit: Unit, slice_name: str, seconds
         *_user(properties, unit),
         *_working_directory(unit),
         *_copied(properties, OWN_LIMITS),
+        *_swap(properties),
         *_copied(properties, SEEN_BY_TORCH),
-        *_files(properties),
-        # Nothing outlives the worker, nothing goes out, nothing is written, nothing is gained.
+        *_copied(properties, ROOT),
+        *files(properties, dynamic_user=is_dynamic),
+        *labels(properties),
+        *sealed(properties, user_namespaces=user_namespaces),
+        # Nothing outlives the worker.
         ("RuntimeMaxUSec", ("t", int(seconds * MICROSECONDS))),
         ("TimeoutStopUSec", ("t", STOP_SECONDS * MICROSECONDS)),
         ("KillSignal", ("i", 9)),
-        ("PrivateNetwork", ("b", True)),
-        ("ProtectSystem", ("s", "strict")),
-        ("PrivateTmp", ("b", True)),
-        ("NoNewPrivileges", ("b", True)),
-        ("CapabilityBoundingSet", ("t", 0)),
-        ("AmbientCapabilities", ("t", 0)),
-        ("KeyringMode", ("s", "private")),
-        ("UMask", ("u", 0o077)),
-        ("LimitCORE", ("t", 0)),
-        ("LimitCORESoft", ("t", 0)),
         # If memory runs out, it is the trial that goes, and no unit that serves.
         ("OOMScoreAdjust", ("i", 1000)),
         ("OOMPolicy", ("s", "kill")),
@@ -120,10 +112,14 @@ def slice_name_below(parent: str, number: str) -> str:
 
 def _user(properties: Properties, unit: Unit) -> list[Setting]:
     """Who the worker runs as: the unit's user, and in place of root somebody made up for it."""
-    if unit.user in {None, "root", "0"}:
+    if _is_root(unit):
         return [("DynamicUser", ("b", True))]
     dynamic: list[Setting] = [("DynamicUser", ("b", True))] if unit.dynamic_user else []
     return [*dynamic, *_copied(properties, ("User", "Group", "SupplementaryGroups"))]
+
+
+def _is_root(unit: Unit) -> bool:
+    return unit.user in {None, "root", "0"} and not unit.dynamic_user
 
 
 def _working_directory(unit: Unit) -> list[Setting]:
@@ -131,21 +127,10 @@ def _working_directory(unit: Unit) -> list[Setting]:
     return [("WorkingDirectory", ("s", f"-{unit.working_directory}"))] if unit.working_directory else []
 
 
-def _files(properties: Properties) -> list[Setting]:
-    """The unit's view of the file system, without anything that could be written."""
-    home = properties.get("ProtectHome", ("s", "no"))[1]
-    settings = dict(_copied(properties, FILES))
-    # What the unit may write elsewhere, the worker may read.
-    binds = [*settings.pop("BindReadOnlyPaths", ("", []))[1], *properties.get("BindPaths", ("", []))[1]]
-    if binds:
-        settings["BindReadOnlyPaths"] = ("a(ssbt)", binds)
-    temporary = [*settings.pop("TemporaryFileSystem", ("", []))[1], ("/dev/shm", "mode=1777,nosuid,nodev")]  # noqa: S108 - our own
-    settings["TemporaryFileSystem"] = ("a(ss)", temporary)
-    # Over these a process could have others start something for it, outside the cage.
-    hidden = [*settings.pop("InaccessiblePaths", ("", []))[1], "-/run/dbus", "-/run/user"]
-    settings["InaccessiblePaths"] = ("as", hidden)
-    settings["ProtectHome"] = ("s", home if home in {"yes", "tmpfs"} else "read-only")
-    return list(settings.items())
+def _swap(properties: Properties) -> list[Setting]:
+    """The unit's own limit, or no swap at all: a worker that is swapped out measures the disk."""
+    own = properties.get("MemorySwapMax", ("t", INFINITY))[1]
+    return [("MemorySwapMax", ("t", 0 if own == INFINITY else own))]
 
 
 def _bound_to(unit: str | None) -> list[Setting]:
@@ -167,10 +152,7 @@ def _is_set(name: str, value: Any) -> bool:
         return value in SAFE_SCHEDULING_POLICIES - {0}
     if name == "NUMAPolicy":
         return bool(value >= 0)
-    if name in {"SystemCallFilter", "RestrictAddressFamilies"}:
-        # Whether the list allows, and the list: an empty one that allows nothing is a restriction too.
-        return any(value)
-    if name == "RestrictNamespaces" or name.startswith("Limit"):
-        # 0 allows no namespace at all; a soft limit without its hard one would lower that too.
+    if name.startswith("Limit"):
+        # A soft limit without its hard one would lower that too.
         return True
     return value not in (False, 0, "", b"", INFINITY) and value != []

@@ -12,21 +12,20 @@ written, and only values that systemd, a shell and torch all read as they stand:
 backslashes, and never an empty one, on which torch fails.
 """
 
-import contextlib
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from graviton_agent.errors import StateError
 from graviton_agent.regular_file import read_regular
 from graviton_agent.settings.catalogue import CATALOGUE
-from graviton_agent.state import write_atomically
+from graviton_agent.state import PRIVATE_FILE, remove_file, write_atomically
 from graviton_agent.units.check import LARGEST_FILE
 from graviton_agent.units.identity import HOST_FACTS, parse_head, render_head
-from graviton_agent.units.names import environment_file_name, is_service_name
+from graviton_agent.units.names import environment_file_name, is_service_name, template_of
 
 NAMES = frozenset(setting.variable for setting in CATALOGUE)
 """The variables that may be written: a profile may come from elsewhere, and could ask for LD_PRELOAD."""
@@ -138,26 +137,28 @@ def read(folder: Path, unit: str) -> EnvironmentFile | None:
 
 
 def write(folder: Path, file: EnvironmentFile) -> bool:
-    """Writes the unit's file in one step. Returns whether that changed anything."""
+    """Writes the unit's file in one step. Returns whether that changed anything. Raises StateError."""
     path = folder / environment_file_name(file.unit)
     content = render(file).encode()
     if len(content) > LARGEST_FILE:
         raise StateError(f"the environment of {file.unit} depends on too many files")
     if not path.is_symlink() and read_regular(str(path), LARGEST_FILE) == content:
         return False
-    write_atomically(path, content)
+    # The folder is there as long as the agent is. PID 1 alone reads the file, as root.
+    write_atomically(path, content, mode=PRIVATE_FILE, make_folder=False)
     return True
 
 
-def put(folder: Path, unit: str, file: EnvironmentFile | None) -> bool:
-    """Makes the unit's file what it must be, which may be no file. Returns whether that changed anything."""
-    return remove(folder, unit) if file is None else write(folder, file)
-
-
 def remove(folder: Path, unit: str) -> bool:
-    """Removes the unit's file. Returns whether there was one."""
-    path = folder / environment_file_name(unit)
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()
-        return True
-    return False
+    """Removes the unit's file. Returns whether there was one. Raises StateError."""
+    return remove_file(folder / environment_file_name(unit))
+
+
+def changed(folder: Path, unit: str) -> datetime | None:
+    """When the unit's files changed last: of a file that is gone its folder knows the latest it can be."""
+    files = [folder / environment_file_name(name) for name in (unit, template_of(unit)) if name]
+    for group in (files, [folder]):
+        times = [path.stat().st_mtime for path in group if path.exists()]
+        if times:
+            return datetime.fromtimestamp(max(times), UTC)
+    return None

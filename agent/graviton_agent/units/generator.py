@@ -51,6 +51,9 @@ def generate(folder: str, root: str) -> None:
     if host.get("enabled") is False:
         return
     files = UnitFiles(root)
+    if files.is_masked(SERVICE):
+        # Nobody guards what units would be given: they read nothing of the agent's.
+        return
     written: set[str] = set()
     for unit in _managed(files, sections):
         if len(written) < MOST_UNITS and unit not in written:

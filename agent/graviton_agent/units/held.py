@@ -5,7 +5,9 @@ starting anything, so that it serves fifty units at once. The truth for a calibr
 unit's cage says it was given (`Cage.environment`); a test holds the two against each other.
 """
 
+import fnmatch
 import glob
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,14 +15,21 @@ from pathlib import PurePosixPath
 
 from graviton_agent.calibration.environment import aliases
 from graviton_agent.installed import ENVIRONMENT
-from graviton_agent.root import MIB, Root
+from graviton_agent.root import KIB, MIB, Root
+from graviton_agent.settings.catalogue import CATALOGUE
 from graviton_agent.units.assignments import parse_assignments, parse_environment_block
 from graviton_agent.units.unit import Unit
 
-LARGEST_FILE = MIB
+LARGEST_FILE = 64 * KIB
+"""Bytes. The unit's user may write there what it likes, and as often as it likes."""
+MOST_ENTRIES = 1000
+"""Entries of folders that one pattern is held against."""
+LARGEST_ENVIRONMENT = MIB
 PAM_FILES = ("etc/environment", "etc/default/locale")
 """What pam_env reads as plain assignments: by default the first, in Debian's configuration both."""
 PAM_CONFIGURATION = "etc/security/pam_env.conf"
+ANYTHING: Mapping[str, str | None] = dict.fromkeys(setting.variable for setting in CATALOGUE)
+"""What is held by a file that can't be read: all that the agent could want to set."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +87,18 @@ def unit_environment(unit: Unit, manager: Mapping[str, str], root: Root) -> Unit
     if unit.search_path:
         result = result.overlaid({"PATH": ":".join(unit.search_path)}, "ExecSearchPath=")
     if unit.pass_environment:
-        own = parse_environment_block(root.read_bytes("proc/1/environ", limit=LARGEST_FILE) or b"")
+        own = parse_environment_block(root.read_bytes("proc/1/environ", limit=LARGEST_ENVIRONMENT) or b"")
         passed = {name: own[name] for name in unit.pass_environment if name in own}
         result = result.overlaid(passed, "PassEnvironment=")
     result = result.overlaid(dict(unit.environment), "Environment=")
     for source in unit.environment_files:
-        for path in _expand(source.pattern, root):
-            result = result.overlaid(read_environment_file(path, root), path)
+        paths = _expand(source.pattern, root)
+        if paths is None:
+            result = result.overlaid(
+                ANYTHING, f"{source.pattern}, which names too many files", is_known=False
+            )
+        for path in paths or ():
+            result = _with_file(result, path, root)
     if unit.pam_name:
         result = _with_pam(result, root)
     return _without(result, unit.unset_environment)
@@ -100,30 +114,55 @@ def reads_our_file(unit: Unit) -> bool:
     return any(is_ours(source.pattern) for source in unit.environment_files)
 
 
-def read_environment_file(path: str, root: Root) -> dict[str, str]:
-    """The variables of an environment file; none where it can't be read as one."""
-    content = root.read_bytes(path.lstrip("/"), limit=LARGEST_FILE)
-    return {} if content is None else parse_assignments(content)
+def _with_file(environment: UnitEnvironment, path: str, root: Root) -> UnitEnvironment:
+    """Adds what an environment file sets. What can't be read, or not within bounds, may set anything."""
+    # One byte more tells a larger file.
+    content = root.read_bytes(path.lstrip("/"), limit=LARGEST_FILE + 1)
+    if content is None and os.path.exists(root.path / path.lstrip("/")):  # noqa: PTH110 - it never raises
+        return environment.overlaid(ANYTHING, f"{path}, which can't be read", is_known=False)
+    if content is not None and len(content) > LARGEST_FILE:
+        return environment.overlaid(ANYTHING, f"{path}, which is too large to be read", is_known=False)
+    return environment.overlaid(parse_assignments(content or b""), path)
 
 
-def _expand(pattern: str, root: Root) -> list[str]:
-    """The files that a pattern names, in systemd's order, the agent's own left out."""
-    if is_ours(pattern):
-        return []
+def _expand(pattern: str, root: Root) -> list[str] | None:
+    """The files that a pattern names, in systemd's order, without the agent's own; None if they are too many.
+
+    Python's own glob would make a list of a folder first, however many files somebody has put there.
+    """
     base = "" if root.is_this_machine else str(root.path)
-    found = sorted(glob.glob(glob.escape(base) + _without_backslashes(pattern)))  # noqa: PTH207 - of strings
-    return [path.removeprefix(base) for path in found if not is_ours(path.removeprefix(base))]
+    found, looked_at = [""], 0
+    for part in pattern.split("/")[1:]:
+        wanted = _without_backslashes(part)
+        if not glob.has_magic(wanted):
+            found = [f"{folder}/{wanted}" for folder in found]
+            continue
+        matches = []
+        for folder in found:
+            names = Root(f"{base}/").entries(folder.lstrip("/"), limit=MOST_ENTRIES + 1)
+            looked_at += len(names)
+            if looked_at > MOST_ENTRIES:
+                return None
+            hidden = part.startswith(".")
+            matches += [
+                f"{folder}/{name}"
+                for name in names
+                if fnmatch.fnmatchcase(name, wanted) and (hidden or not name.startswith("."))
+            ]
+        found = matches
+    return sorted(path for path in found if os.path.lexists(base + path) and not is_ours(path))
 
 
 def _without_backslashes(pattern: str) -> str:
-    r"""glob(3) takes `\x` for x; Python's glob takes the backslash for itself, and brackets as the escape."""
-    return re.sub(r"\\(.)", lambda found: glob.escape(found[1]), pattern)
+    r"""glob(3) takes `\x` for x and "^" for "!"; Python escapes by brackets, and has no "^"."""
+    return re.sub(r"\\(.)", lambda found: glob.escape(found[1]), pattern.replace("[^", "[!"))
 
 
 def _with_pam(environment: UnitEnvironment, root: Root) -> UnitEnvironment:
     """Adds what pam_env may set. Its own language is not evaluated: what it names counts as held."""
     for path in PAM_FILES:
-        environment = environment.overlaid(read_environment_file(path, root), f"PAM (/{path})")
+        content = root.read_bytes(path, limit=LARGEST_FILE) or b""
+        environment = environment.overlaid(parse_assignments(content), f"PAM (/{path})")
     named = re.findall(r"(?m)^\s*([A-Za-z_]\w*)\s", root.read_text(PAM_CONFIGURATION) or "")
     return environment.overlaid(dict.fromkeys(named), f"PAM (/{PAM_CONFIGURATION})", is_known=False)
 

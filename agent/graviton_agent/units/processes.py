@@ -56,11 +56,17 @@ def read_process(pid: int, root: Root, *, settle_seconds: float = SETTLE_SECONDS
 
 def processes_of(control_group: str, root: Root) -> tuple[int, ...]:
     """The numbers of all processes in a unit's control group and those below it, in ascending order."""
+    folder = group_folder(control_group, root)
+    return () if folder is None else tuple(sorted(_below(folder, root)))
+
+
+def group_folder(control_group: str, root: Root) -> str | None:
+    """Where a control group, such as "/system.slice/llm.service", is found below the root, if it is."""
     for mount in _GROUP_MOUNTS:
-        folder = f"{mount}{control_group}"
+        folder = f"{mount}{control_group}".rstrip("/")
         if root.read_bytes(f"{folder}/cgroup.procs", limit=1) is not None:
-            return tuple(sorted(_below(folder, root)))
-    return ()
+            return folder
+    return None
 
 
 def own_unit(root: Root) -> str | None:

@@ -103,7 +103,7 @@ def exit_status(properties: Properties) -> int:
 # systemd's own exit codes, for what fails before the program runs [systemd.exec(5), "Process Exit Codes"].
 _STEPS = {
     200: "its working folder can't be entered",
-    203: "the program can't be run",
+    203: "the program can't be run (of /run and /tmp the cage has its own)",
     210: "its root folder can't be entered",
     216: "its group can't be taken",
     217: "its user is not known",
@@ -111,6 +111,9 @@ _STEPS = {
     225: "its private network can't be made",
     226: "its view of the file system can't be made",
     228: "its system call filter can't be set",
+    229: "its SELinux context can't be taken",
+    231: "its AppArmor profile can't be taken",
+    236: "its SMACK label can't be taken",
 }
 
 

@@ -1,0 +1,175 @@
+"""`python -m tests.graviton.dispatch`: real aarch64 torch on emulated cores, and what is alive there.
+
+`make test-dispatch` is its usual name. It builds what is missing, checks the product's claims, writes the
+tables of docs/settings.md, changes nothing else outside .cache/graviton, and leaves nothing running.
+"""
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing.pool import AsyncResult
+from multiprocessing.pool import Pool as WorkerProcesses
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from graviton_agent.errors import InterpreterError
+from graviton_agent.settings.catalogue import CATALOGUE
+from graviton_agent.torch_build import TorchBuild
+from tests.graviton.dispatch import looks
+from tests.graviton.dispatch.claims import Claim, claims, observed, own_threshold
+from tests.graviton.dispatch.looks import CORES, DEFAULT, ENVIRONMENTS, Look
+from tests.graviton.dispatch.table import Row, replaced
+from tests.graviton.kept import PreparationError
+from tests.graviton.qemu import qemu
+from tests.graviton.sysroot import sysroot
+from tests.graviton.wheels import TORCH, unpacked
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs/settings.md"
+PROBED = "neoverse-v1"
+"""Where each torch is asked about itself: its build is the same on every core."""
+
+BUILDS = {
+    "2.6.0": ("24.09", "openblas", "0.3.28", "malloc"),
+    "2.9.1": ("25.02", "openblas", "0.3.30", "malloc"),
+    "2.10.0": ("52.6.0", "openblas", "0.3.30", "mimalloc"),
+}
+"""The Arm Compute Library, the BLAS library and the allocator of PyPI's wheels, by the strings in them."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One torch on one core: what its processes will have shown."""
+
+    torch: str
+    core: str
+    looks: "dict[str, AsyncResult[Look]]"
+    build: "AsyncResult[TorchBuild]"
+
+
+def main() -> int:
+    """Looks at the matrix; returns 1 if a claim does not hold, 2 if it can't be looked at."""
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        _prepare(arguments)
+        # Leaving it ends its processes, and they end the emulators that they started.
+        with multiprocessing.Pool(arguments.jobs, initializer=_obey_the_first) as pool:
+            made = [claim for part in _parts(pool, arguments) for claim in _told(*part)]
+    except (PreparationError, InterpreterError) as error:
+        print(f"nothing more can be looked at: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing is left running", file=sys.stderr)
+        return 130
+    passed = sum(claim.holds for claim in made)
+    print(f"{passed} passed, {len(made) - passed} failed", flush=True)
+    return 0 if passed == len(made) else 1
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    """Makes what is missing, before several processes would wait for it. Raises PreparationError."""
+    if missing := set(arguments.core) - qemu().cores():
+        raise PreparationError(f"this QEMU has no {', '.join(sorted(missing))}")
+    sysroot()
+    for torch in arguments.torch:
+        unpacked(torch)
+
+
+def _parts(pool: WorkerProcesses, arguments: argparse.Namespace) -> "Iterator[tuple[str, list[Claim]]]":
+    """Starts everything at once, and gives the claims of each torch, and of each core, as they come."""
+    start = pool.apply_async
+    builds = {torch: start(looks.build, (torch, PROBED)) for torch in arguments.torch}
+    broken = {torch: start(looks.look_at_empty_threshold, (torch, PROBED)) for torch in arguments.torch}
+    cells = [
+        Cell(
+            torch,
+            core,
+            {name: start(looks.look, (torch, core, name)) for name in ENVIRONMENTS},
+            builds[torch],
+        )
+        for torch, core in itertools.product(arguments.torch, arguments.core)
+    ]
+    for torch in arguments.torch:
+        yield f"torch {torch}", [*_of_build(torch, builds[torch].get()), _of_broken(broken[torch].get())]
+    for cell in cells:
+        yield f"torch {cell.torch} on {cell.core}", _of_cell(cell)
+
+
+def _of_cell(cell: Cell) -> list[Claim]:
+    """Waits for the processes of a cell, keeps what they showed, and says whether it is what is claimed."""
+    seen = {name: result.get() for name, result in cell.looks.items()}
+    failed = [Claim(f"{name}: the process runs", not one.problem, one.problem) for name, one in seen.items()]
+    if not all(claim.holds for claim in failed):
+        return failed
+    alive = observed(seen)
+    own = own_threshold(seen[DEFAULT].seen)
+    words = ["alive" if alive[setting.name].alive else "dead" for setting in CATALOGUE]
+    _keep("settings", (cell.torch, cell.core), (*words, "0" if own is None else f"{own}", _today()))
+    return failed + claims(seen, looks.host(cell.core), cell.build.get())
+
+
+def _of_broken(look: Look) -> Claim:
+    """torch breaks on it, so the product must never write it."""
+    problem = look.problem or "it computes"
+    return Claim("an empty TORCH_MKLDNN_MATMUL_MIN_DIM breaks every product", "stoi" in problem, problem)
+
+
+def _of_build(torch: str, build: TorchBuild) -> Iterator[Claim]:
+    """Keeps what the probe found, which must be what the wheel is known to hold."""
+    cells = (build.onednn or "none", build.acl_version or "none", f"{build.blas_name} {build.blas_version}")
+    _keep("builds", (torch,), (*cells, build.allocator, _today()))
+    found = (build.acl_version, build.blas, build.blas_version, build.allocator)
+    yield Claim(f"the probe knows torch {torch}'s libraries", found == BUILDS[torch], f"{found}")
+    yield Claim("the probe finds the core's bf16 and SVE", bool(build.bf16_hardware), build.cpu_capability)
+
+
+def _keep(table: str, key: Row, cells: Row) -> None:
+    """Writes a row of a table at once, so that an interrupted run keeps what it saw."""
+    order = [(torch,) for torch in TORCH] if table == "builds" else list(itertools.product(TORCH, CORES))
+    DOCUMENT.write_text(replaced(DOCUMENT.read_text(), f"observed {table}", {key: cells}, order))
+
+
+def _told(part: str, made: list[Claim]) -> list[Claim]:
+    """Prints claims as they become known."""
+    print(part, flush=True)
+    for claim in made:
+        print(f"  {'ok    ' if claim.holds else 'FAILED'} {claim.sentence} ({claim.seen})", flush=True)
+    return made
+
+
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.graviton.dispatch", description=__doc__)
+    parser.add_argument("--torch", nargs="+", choices=TORCH, default=TORCH, help="releases to look at")
+    parser.add_argument("--core", nargs="+", choices=CORES, default=CORES, help="cores to emulate")
+    jobs = len(os.sched_getaffinity(0))
+    parser.add_argument("--jobs", type=int, default=jobs, help=f"processes side by side ({jobs} here)")
+    return parser.parse_args()
+
+
+def _obey_the_first() -> None:
+    """A terminal's Ctrl-C reaches all processes; the first one ends the others, which then end their own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit
+
+
+def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""One process of the matrix: a torch, a core and an environment, looked at through the product's pool."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from graviton_agent.calibration.pool import TimeLimits, WorkerPool
+from graviton_agent.calibration.probe import probe
+from graviton_agent.calibration.trial import Configuration, Observation, TrialError, TrialSpec
+from graviton_agent.host import Host
+from graviton_agent.settings.catalogue import markers
+from graviton_agent.torch_build import TorchBuild
+from graviton_agent.workload import make_workload
+from tests.graviton.qemu import qemu
+from tests.graviton.sysroot import sysroot
+from tests.graviton.user_mode import Core, UserModeLauncher, huge_pages_asked
+from tests.graviton.wheels import unpacked
+
+CORES = ("neoverse-n1", "neoverse-v1", "neoverse-n2")
+"""Graviton2's and Graviton3's; the last stands in for Graviton4's V2, which QEMU 10 lacks."""
+
+SECONDS = 1800.0
+"""For each step of a process: importing torch alone takes a minute of CPU time."""
+
+# Batches on both sides of torch's own threshold (8) and of ours; a last layer that is narrower than ours.
+WORKLOAD = make_workload(layers="256x256,256x256,256x10", batches="8,9,64,65")
+ABOVE, BELOW = 64, 4
+"""Thresholds tried: one that batches lie around, and one below torch's own."""
+
+THREADS = 1 if len(os.sched_getaffinity(0)) > 1 else 2
+"""Unlike what torch starts by itself, and few: threads that wait for each other on one CPU take minutes."""
+
+DEFAULT = "default"
+LOWERED = "threshold below torch's own"
+RAISED = "threshold above torch's own"
+# A process costs a minute. So settings share one whose effects can't be taken for each other's: the size of
+# an error, the path of a product at one batch, a number of threads, and memory asked for (where c10 reads
+# THP_MEM_ALLOC_ENABLE there is no mimalloc to obey, and the other way round).
+ENVIRONMENTS = {
+    DEFAULT: {},
+    LOWERED: {
+        "DNNL_DEFAULT_FPMATH_MODE": "BF16",
+        "MIMALLOC_ALLOW_THP": "0",
+        "OMP_NUM_THREADS": str(THREADS),
+        "THP_MEM_ALLOC_ENABLE": "1",
+        "TORCH_MKLDNN_MATMUL_MIN_DIM": str(BELOW),
+    },
+    RAISED: {
+        "DNNL_DEFAULT_FPMATH_MODE": "BF16",
+        "MIMALLOC_ALLOW_LARGE_OS_PAGES": "0",
+        "TORCH_MKLDNN_MATMUL_MIN_DIM": str(ABOVE),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one process did."""
+
+    observation: Observation | None
+    """None if the process failed."""
+    problem: str
+    """Why it failed, in torch's words; empty if it didn't."""
+    asked: int
+    """Bytes for which it asked for huge pages."""
+
+    @property
+    def seen(self) -> Observation:
+        """The observation of a process that must not have failed."""
+        if self.observation is None:
+            raise AssertionError(self.problem)
+        return self.observation
+
+
+def look(torch: str, core: str, environment: str) -> Look:
+    """Starts a process in one of the environments, and looks at it."""
+    return _look(torch, core, ENVIRONMENTS[environment], {})
+
+
+def look_at_empty_threshold(torch: str, core: str) -> Look:
+    """Looks at a process that was given an empty threshold by whoever started it: the product never does."""
+    return _look(torch, core, {}, {"TORCH_MKLDNN_MATMUL_MIN_DIM": ""})
+
+
+def build(torch: str, core: str) -> TorchBuild:
+    """What the product finds out about a torch."""
+    emulated = _core(core)
+    with tempfile.TemporaryDirectory() as folder:
+        launcher = UserModeLauncher(emulated, Path(folder) / "trace")
+        interpreter, base = str(emulated.python), _environment(torch)
+        return probe(interpreter, markers(), environment=base, seconds=SECONDS, launcher=launcher)
+
+
+def host(core: str) -> Host:
+    """What the product finds out about a machine with such a core."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _core(core).host(Path(folder))
+
+
+def _look(torch: str, core: str, variables: dict[str, str], held: dict[str, str]) -> Look:
+    emulated = _core(core)
+    observation, problem = None, ""
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace"
+        pool = WorkerPool(
+            str(emulated.python),
+            WORKLOAD,
+            environment=_environment(torch),
+            held=held,
+            limits=TimeLimits(start=SECONDS, answer=SECONDS),
+            launcher=UserModeLauncher(emulated, trace),
+        )
+        with pool:
+            try:
+                (trial,) = pool.start([TrialSpec(Configuration.of(variables))])
+                observation = trial.observe()
+            except TrialError as failure:
+                problem = failure.reason
+        return Look(observation, problem, huge_pages_asked(trace.read_text(errors="replace")))
+
+
+def _core(name: str) -> Core:
+    return Core(qemu(), sysroot(), name)
+
+
+def _environment(torch: str) -> dict[str, str]:
+    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "PYTHONPATH": str(unpacked(torch))}

@@ -1,0 +1,34 @@
+import pytest
+
+from tests.graviton.dispatch.table import replaced
+
+DOCUMENT = """before
+<!-- begin fruit -->
+| kind | core | seen |
+|---|---|---|
+| apple | soft | alive |
+| cherry | hard | dead |
+<!-- end fruit -->
+after
+"""
+ORDER = [("apple", "soft"), ("banana", "none"), ("cherry", "hard")]
+
+
+def test_a_row_takes_the_place_of_its_former_self_and_the_others_stay() -> None:
+    text = replaced(DOCUMENT, "fruit", {("apple", "soft"): ("dead",)}, ORDER)
+    assert text == DOCUMENT.replace("soft | alive", "soft | dead")
+
+
+def test_a_new_row_stands_where_the_order_has_it() -> None:
+    text = replaced(DOCUMENT, "fruit", {("banana", "none"): ("alive",)}, ORDER)
+    assert text.index("| apple") < text.index("| banana | none | alive |") < text.index("| cherry")
+
+
+def test_a_row_that_is_no_longer_observed_is_dropped() -> None:
+    text = replaced(DOCUMENT, "fruit", {("apple", "soft"): ("alive",)}, ORDER[:1])
+    assert text == DOCUMENT.replace("| cherry | hard | dead |\n", "")
+
+
+def test_a_document_without_the_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="begin vegetables"):
+        replaced(DOCUMENT, "vegetables", {}, ORDER)
