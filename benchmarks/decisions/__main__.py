@@ -54,8 +54,9 @@ def main(
     )
     table = Table("preset", "what", "target", "found (95 % interval)", "", "stretch")
     for result in judge(runs):
-        met = "[green]met[/]" if result.met else "[red]missed[/]"
-        table.add_row(result.preset, result.what, result.target, result.found, met, result.stretch)
+        colour = "yellow" if result.open else "green" if result.met else "red"
+        verdict = f"[{colour}]{result.verdict}[/]"
+        table.add_row(result.preset, result.what, result.target, result.found, verdict, result.stretch)
     console.print(table)
     console.print(f"written: {', '.join(map(str, paths))}")
 

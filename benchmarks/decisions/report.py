@@ -69,8 +69,15 @@ def _markdown(runs: Runs, results: Sequence[Result], about: dict[str, str]) -> I
     yield ""
     yield "## Targets"
     yield ""
+    yield (
+        "Not proved: the interval lies on both sides of the target, so that more runs could tell. A target "
+        'that says "bound" is for the upper end of the interval. What a longer budget would buy is in '
+        "[decisions-budget-noisy.md](decisions-budget-noisy.md)."
+    )
+    yield ""
     rows = [
-        [r.preset, r.what, r.target, r.found, "met" if r.met else "**missed**", r.stretch] for r in results
+        [r.preset, r.what, r.target, r.found, r.verdict if r.met or r.open else f"**{r.verdict}**", r.stretch]
+        for r in results
     ]
     yield from table(["preset", "what", "target", "found", "", "stretch"], rows)
     yield ""

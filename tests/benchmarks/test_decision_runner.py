@@ -8,8 +8,10 @@ from rich.console import Console
 
 from benchmarks import about
 from benchmarks.decisions import report
+from benchmarks.decisions.methods import Run
 from benchmarks.decisions.runner import RunJournal, Runs, grouped, run_all, run_task
 from benchmarks.decisions.suite import Series, tasks
+from benchmarks.decisions.targets import judge
 
 TUTORIAL = Series("tutorial 10", "quiet", 3, others=0)
 NULLS = Series("null", "quiet", 41, others=0)
@@ -72,3 +74,25 @@ def test_the_report_says_how_much_of_the_plan_was_run(tmp_path: Path) -> None:
     runs = ran(RunJournal(tmp_path / "runs.jsonl"))
     _, markdown = report.write(runs, tmp_path, planned=7, command="a test")
     assert "- simulated runs: 3 of 7 planned" in markdown.read_text()
+
+
+@pytest.mark.parametrize(
+    ("changed", "of", "verdict"),
+    [(0, 100, "not proved"), (0, 3000, "met"), (30, 3000, "missed"), (9, 1000, "missed")],
+)
+def test_a_bound_that_few_runs_leave_open_is_neither_met_nor_missed(
+    changed: int, of: int, verdict: str
+) -> None:
+    runs = [_null_run(number, "change" if number < changed else "keep") for number in range(of)]
+    (result,) = [one for one in judge({("null", "typical", "graviton-agent"): runs}) if "null" in one.what]
+    assert result.verdict == verdict
+
+
+def test_a_share_above_its_target_is_not_proved_by_few_runs() -> None:
+    runs = [_null_run(number, "keep") for number in range(20)]
+    (result,) = [one for one in judge({("random", "quiet", "graviton-agent"): runs}) if one.what == "success"]
+    assert (result.met, result.verdict) == (True, "met, not proved")
+
+
+def _null_run(number: int, outcome: str) -> Run:
+    return Run(f"made up {number}", "graviton-agent", outcome, {}, 1.0, 1.0, 1.0, 20.0, 4, 50)
