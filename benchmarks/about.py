@@ -9,7 +9,8 @@ from pathlib import Path
 from graviton_agent import __version__
 from graviton_agent.root import Root
 
-SOURCES = Path(__file__).parent.parent / "agent" / "graviton_agent" / "calibration"
+PROJECT = Path(__file__).parent.parent
+SOURCES = "agent/graviton_agent/calibration"
 
 
 def about() -> dict[str, str]:
@@ -31,9 +32,11 @@ def processor() -> str:
     return next(names, "unknown processor")
 
 
-def code() -> str:
-    """A short hash of the calibration's sources: results of different sources don't mix unseen."""
+def code(*folders: str) -> str:
+    """A short hash of sources, the calibration's by default: results of different ones don't mix unseen."""
     found = hashlib.blake2b(digest_size=4)
-    for file in sorted(SOURCES.glob("*.py")):
-        found.update(file.read_bytes())
+    for folder in folders or (SOURCES,):
+        for file in sorted((PROJECT / folder).glob("*.py")):
+            if not file.name.startswith("test_"):
+                found.update(file.read_bytes())
     return found.hexdigest()

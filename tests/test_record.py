@@ -22,6 +22,11 @@ from tests.records import HOST, WORKLOAD, changed, crashed, failed, partial, rec
 from tests.scripted_laboratory import ScriptedLaboratory
 
 
+def test_the_documented_schema_is_that_of_the_record() -> None:
+    documented = json.loads((Path(__file__).parent.parent / "docs/record.schema.json").read_text())
+    assert documented == Record.model_json_schema(), "make schema"
+
+
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state directory of this test's own."""

@@ -13,14 +13,12 @@ from benchmarks.decisions.targets import Result, judge
 Table = list[list[str]]
 
 
-def write(runs: Runs, folder: Path, *, seeds: int, took_seconds: float, command: str) -> tuple[Path, Path]:
+def write(runs: Runs, folder: Path, *, planned: int, command: str) -> tuple[Path, Path]:
     """Writes decisions.json and decisions.md; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     about = benchmarks_about.about() | {
         "command": command,
-        "seeds": str(seeds),
-        "simulated runs": str(sum(map(len, runs.values()))),
-        "took": f"{took_seconds:.0f} s",
+        "simulated runs": f"{sum(map(len, runs.values()))} of {planned} planned",
     }
     results = judge(runs)
     as_json = folder / "decisions.json"
@@ -71,8 +69,15 @@ def _markdown(runs: Runs, results: Sequence[Result], about: dict[str, str]) -> I
     yield ""
     yield "## Targets"
     yield ""
+    yield (
+        "Not proved: the interval lies on both sides of the target, so that more runs could tell. A target "
+        'that says "bound" is for the upper end of the interval. What a longer budget would buy is in '
+        "[decisions-budget-noisy.md](decisions-budget-noisy.md)."
+    )
+    yield ""
     rows = [
-        [r.preset, r.what, r.target, r.found, "met" if r.met else "**missed**", r.stretch] for r in results
+        [r.preset, r.what, r.target, r.found, r.verdict if r.met or r.open else f"**{r.verdict}**", r.stretch]
+        for r in results
     ]
     yield from table(["preset", "what", "target", "found", "", "stretch"], rows)
     yield ""

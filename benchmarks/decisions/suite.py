@@ -48,6 +48,33 @@ class Task:
     first: int
     last: int
 
+    @property
+    def name(self) -> str:
+        """What the journal knows it by."""
+        return (
+            f"{self.series.kind}, {self.series.preset}, {self.method.__name__}, {self.first} to {self.last}"
+        )
+
+    @property
+    def size(self) -> int:
+        """How many runs."""
+        return self.last - self.first
+
+    @property
+    def progress(self) -> float:
+        """Which share of its series comes before it."""
+        return self.first / (self.series.count if self.method is graviton_agent else self.series.others)
+
+
+def series_of(name: str) -> str:
+    """What all tasks of one series and method share of their names."""
+    return name.rpartition(", ")[0]
+
+
+def first_number(name: str) -> int:
+    """The first scenario of the task with this name."""
+    return int(name.rpartition(", ")[2].split()[0])
+
 
 def _maker(kind: str) -> Callable[[str, int], Scenario]:
     name, _, detail = kind.partition(" ")

@@ -43,6 +43,15 @@ class Result:
     found: str
     met: bool
     stretch: str = ""
+    open: bool = False
+    """Whether the interval of what was found lies on both sides of the target: more runs could tell."""
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.open:
+            return "met, not proved" if self.met else "not proved"
+        return "met" if self.met else "missed"
 
 
 def judge(runs: Runs) -> tuple[Result, ...]:
@@ -85,8 +94,15 @@ def _judge_preset(runs: Runs, preset: str) -> Iterator[Result]:
             yield _at_least(kind, preset, metrics.share(planted, metrics.changed), target)
     if planted := ours(runs, preset, "planted 1.01"):
         found = metrics.share(planted, metrics.changed)
-        met = found.value <= SMALL_ADOPTED
-        yield Result("a gain of 1 % adopted", preset, f"<= {SMALL_ADOPTED:.0%}", str(found), met)
+        low, high = found.interval
+        yield Result(
+            "a gain of 1 % adopted",
+            preset,
+            f"<= {SMALL_ADOPTED:.0%}",
+            str(found),
+            found.value <= SMALL_ADOPTED,
+            open=low <= SMALL_ADOPTED < high,
+        )
     if (found := metrics.coverage(everything, adopted=False)).of:
         yield _at_least("interval coverage", preset, found, COVERAGE)
     if timed:
@@ -120,10 +136,18 @@ def _judge_time(runs: Runs, preset: str, timed: list[Run]) -> Iterator[Result]:
 
 
 def _at_least(what: str, preset: str, found: Share, target: float) -> Result:
+    low, high = found.interval
     return Result(
-        what, preset, f">= {target:.0%}", str(found), found.value >= target, STRETCH.get((what, preset), "")
+        what,
+        preset,
+        f">= {target:.0%}",
+        str(found),
+        found.value >= target,
+        STRETCH.get((what, preset), ""),
+        open=low < target <= high,
     )
 
 
 def _upper_bound(what: str, preset: str, found: Share, limit: float) -> Result:
-    return Result(what, preset, f"bound <= {limit:.1%}", str(found), found.interval[1] <= limit)
+    low, high = found.interval
+    return Result(what, preset, f"bound <= {limit:.1%}", str(found), high <= limit, open=low <= limit < high)

@@ -173,7 +173,7 @@ def plan_of(workload: Workload) -> Plan:
 def test_thresholds_are_those_that_dispatch_differently() -> None:
     found = distinct_thresholds(plan_of(TUTORIAL), DEFAULT_SEEN)
     everything, head = frozenset({0, 1, 2}), frozenset({2})
-    assert [(one.value, one.splits) for one in found] == [
+    assert [(one.value, one.on_blas) for one in found] == [
         (10, (everything, head, head)),
         (32, (everything, everything, head)),
         (256, (everything, everything, everything)),
@@ -185,6 +185,48 @@ def test_what_is_on_blas_by_default_is_not_moved_there() -> None:
     default = observation(threshold(32), TUTORIAL)
     assert [default_split(default, case) for case in TUTORIAL.cases] == [{0, 1, 2}, {0, 1, 2}, {2}]
     assert [one.value for one in distinct_thresholds(plan_of(TUTORIAL), default)] == [256]
+
+
+SMALL = make_workload(batches="1,4,256")
+SMALL_DEFAULT = observation(threshold(8), SMALL)
+"""A build whose own threshold is 8: it gives the two smaller batches to BLAS."""
+
+
+def test_below_the_default_thresholds_are_distinct_where_a_process_showed_so() -> None:
+    """0 moves both small batches, 1 the larger of them, 4 nothing."""
+    lowered = observation(threshold(0), SMALL)
+    found = distinct_thresholds(plan_of(SMALL), SMALL_DEFAULT, lowered)
+    assert [one.value for one in found] == [0, 1, 10, 256]
+    own = [default_split(SMALL_DEFAULT, case) for case in SMALL.cases]
+    assert [one.below(own) for one in found] == [(0, 1), (1,), (), ()]
+
+
+def test_without_such_a_process_nothing_below_the_default_is_tried() -> None:
+    assert [one.value for one in distinct_thresholds(plan_of(SMALL), SMALL_DEFAULT)] == [10, 256]
+
+
+def test_a_lower_threshold_that_changes_no_bit_is_not_tried() -> None:
+    """The build ignores it, or computes everything by BLAS anyway."""
+    found = distinct_thresholds(plan_of(SMALL), SMALL_DEFAULT, SMALL_DEFAULT)
+    assert [one.value for one in found] == [10, 256]
+
+
+def test_a_product_whose_sums_are_not_stable_is_not_taken_for_moved() -> None:
+    shaky = products(observation(threshold(0), SMALL), lambda product: replace(product, stable=False))
+    assert [one.value for one in distinct_thresholds(plan_of(SMALL), SMALL_DEFAULT, shaky)] == [10, 256]
+
+
+def test_the_effect_of_thresholds_on_both_sides_of_the_default_is_told() -> None:
+    lowered = observation(threshold(0), SMALL)
+    found = threshold_effect(plan_of(SMALL), SMALL_DEFAULT, "OpenBLAS", lowered)
+    assert found.seen == "sends products to OpenBLAS or takes products from OpenBLAS, bit for bit"
+
+
+def test_a_product_that_moved_to_onednn_in_fp32_proves_no_fast_math() -> None:
+    lowered = observation(threshold(0), SMALL)
+    assert lever_effect(FAST_MATH, SMALL_DEFAULT, lowered, SMALL).seen == "changes no output bit"
+    fast = observation(BF16.merged(threshold(0)), SMALL)
+    assert lever_effect(FAST_MATH, SMALL_DEFAULT, fast, SMALL).alive
 
 
 def test_a_dead_flag_leaves_no_threshold() -> None:
@@ -218,13 +260,16 @@ def test_the_flag_brings_about_exactly_what_the_variable_does(
     laboratory = SimulatedLaboratory(tutorial_surface(machine, workload), Noise(PRESETS["quiet"], "flag"))
     (trial,) = laboratory.start([TrialSpec(DEFAULT)])
     default = trial.observe()
-    states = []
-    for found in distinct_thresholds(make_plan(host_of(machine), TORCH_2_9_1, workload), default):
+    plan = make_plan(host_of(machine), TORCH_2_9_1, workload)
+    (lowest,) = laboratory.start([TrialSpec(plan.floor or DEFAULT)])
+    lowest_state = machine.state((plan.floor or DEFAULT).environment)
+    states = [[machine.kernels(machine.default_state, workload, case.batch) for case in workload.cases]]
+    for found in distinct_thresholds(plan, default, lowest.observe()):
         state = machine.state(threshold(found.value).environment)
         kernels = [machine.kernels(state, workload, case.batch) for case in workload.cases]
         assert kernels == [
-            machine.kernels(machine.default_state, workload, case.batch, split)
-            for case, split in zip(workload.cases, found.splits, strict=True)
+            machine.kernels(lowest_state, workload, case.batch, on_blas)
+            for case, on_blas in zip(workload.cases, found.on_blas, strict=True)
         ]
         states.append(kernels)
     assert all(one != other for index, one in enumerate(states) for other in states[:index])

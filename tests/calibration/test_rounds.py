@@ -45,7 +45,7 @@ def order_of(laboratory: ScriptedLaboratory) -> str:
 
 def test_the_largest_batch_is_warmed_up_first() -> None:
     laboratory, cells = pair()
-    rounds().warm_up(dict.fromkeys(WORKLOAD.cases, cells))
+    rounds().warm_up(dict.fromkeys(WORKLOAD.cases, cells), together=True)
     batches = [batch for _, _, batch, _ in laboratory.blocks]
     assert batches == sorted(batches, reverse=True)
     assert set(batches) == {10, 32, 256}
@@ -53,7 +53,7 @@ def test_the_largest_batch_is_warmed_up_first() -> None:
 
 def test_a_warm_up_runs_twice_at_least_and_says_the_shortest_pass() -> None:
     laboratory, cells = pair(80.0, 50.0)
-    assert rounds().warm_up({CASE: cells}) == {CASE: 50e6}
+    assert rounds().warm_up({CASE: cells}, together=True) == {CASE: 50e6}
     assert order_of(laboratory).count("D") == order_of(laboratory).count("B") == RULES.warm_up_iterations
 
 
@@ -73,14 +73,14 @@ def drifting(factor: float) -> Callable[[Configuration, Path, int], float]:
 def test_a_warm_up_ends_when_passes_settle_and_at_a_limit(factor: float, most: int) -> None:
     laboratory = ScriptedLaboratory(WORKLOAD, ms=drifting(factor))
     (trial,) = laboratory.start([TrialSpec(DEFAULT)])
-    rounds().warm_up({CASE: [(trial, AS_STARTED)]})
+    rounds().warm_up({CASE: [(trial, AS_STARTED)]}, together=True)
     assert len(laboratory.blocks) == most
 
 
 def test_a_slow_pass_is_not_warmed_up_for_long() -> None:
     laboratory = ScriptedLaboratory(WORKLOAD, ms=lambda *_: 5_000.0)
     (trial,) = laboratory.start([TrialSpec(DEFAULT)])
-    rounds().warm_up({CASE: [(trial, AS_STARTED)]})
+    rounds().warm_up({CASE: [(trial, AS_STARTED)]}, together=True)
     assert len(laboratory.blocks) <= RULES.warm_up_iterations
 
 
@@ -88,13 +88,20 @@ def test_both_arms_go_on_where_only_one_of_them_is_as_slow_as_a_warm_up() -> Non
     """A first block after one pass is slower than one after two, which would look like a gain."""
     slow, fast = 1.1 * RULES.warm_up_seconds, 0.9 * RULES.warm_up_seconds
     laboratory, cells = pair(1e3 * slow, 1e3 * fast)
-    rounds().warm_up({CASE: cells})
+    rounds().warm_up({CASE: cells}, together=True)
     assert order_of(laboratory).count("D") == order_of(laboratory).count("B") == RULES.warm_up_iterations
+
+
+def test_for_a_first_sight_each_arm_is_warmed_up_by_itself() -> None:
+    laboratory, cells = pair(1_100 * RULES.warm_up_seconds, 900 * RULES.warm_up_seconds)
+    rounds().warm_up({CASE: cells}, together=False)
+    assert order_of(laboratory).count("D") == 1
+    assert order_of(laboratory).count("B") == RULES.warm_up_iterations
 
 
 def test_one_pass_is_enough_where_both_arms_are_slow() -> None:
     laboratory, cells = pair(2_000.0, 1_000.0)
-    assert rounds().warm_up({CASE: cells}) == {CASE: 1e9}
+    assert rounds().warm_up({CASE: cells}, together=True) == {CASE: 1e9}
     assert len(laboratory.blocks) == len(cells)
 
 
@@ -195,7 +202,7 @@ def test_a_path_is_followed_in_the_process() -> None:
 def test_passes_get_no_faster_by_the_order_of_cases() -> None:
     """Every case is warm before any is measured: the largest has run in each process before smaller ones."""
     laboratory, cells = pair()
-    rounds().warm_up(dict.fromkeys(WORKLOAD.cases, cells))
+    rounds().warm_up(dict.fromkeys(WORKLOAD.cases, cells), together=True)
     for configuration in (DEFAULT, BF16):
         ran = [batch for started, _, batch, _ in laboratory.blocks if started == configuration]
         assert all(before >= after for before, after in pairwise(ran))

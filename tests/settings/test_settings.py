@@ -167,6 +167,9 @@ def test_the_threshold_is_dead_without_a_choice_or_a_reader(build: TorchBuild, w
 
 def test_the_threshold_is_tried_at_each_dimension_that_occurs() -> None:
     assert candidates("threshold", host()) == ("10", "32", "256")
+    # torch's own threshold may be 8: below that, the value under all of them too.
+    assert candidates("threshold", host(), workload=make_workload(batches="4,32")) == ("3", "4", "10", "32")
+    assert candidates("threshold", host(), workload=make_workload(batches="1,8")) == ("0", "1", "8")
     wide = make_workload(layers="64x512,512x512", batches="128,1024")
     assert candidates("threshold", host(), workload=wide) == ("64", "128", "512")
 

@@ -110,10 +110,21 @@ class Machine:
         self, state: State, workload: Workload, batch: int, flag_off: frozenset[int] = frozenset()
     ) -> tuple[Kernel, ...]:
         """Who computes each layer's product; `flag_off` are the layers for which the switch is off."""
-        return tuple(
-            self.kernel(state, Product(m=batch, k=layer.inputs, n=layer.outputs), flag=index not in flag_off)
-            for index, layer in enumerate(workload.layers)
-        )
+        key = (state, workload.layers, batch, flag_off)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = tuple(
+                self.kernel(
+                    state, Product(m=batch, k=layer.inputs, n=layer.outputs), flag=index not in flag_off
+                )
+                for index, layer in enumerate(workload.layers)
+            )
+        return found
+
+    @cached_property
+    def _known(self) -> dict[object, tuple[Kernel, ...]]:
+        """What `kernels` has answered."""
+        return {}
 
     def _huge_pages(self, environment: Mapping[str, str]) -> bool:
         if self.thp_mode == "never":

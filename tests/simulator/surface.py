@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from graviton_agent.workload import Layer, Workload
@@ -121,12 +122,23 @@ class Kinks:
 
     def factor(self, kernel: Kernel, layer: Layer, batch: int, threads: int) -> float:
         """By how much a product departs."""
-        log = random.Random(f"{self.seed} {kernel} {layer} {batch}").gauss(0.0, self.sd)
+        log = _gauss(f"{self.seed} {kernel} {layer} {batch}", self.sd)
         log += random.Random(f"{self.seed} {kernel} {layer} {batch} {threads}").gauss(0.0, self.thread_sd)
-        step = random.Random(f"{self.seed} {kernel}")
-        if batch > 2.0 ** step.uniform(4.0, 9.0):
-            log += step.gauss(0.0, self.step_sd)
-        return math.exp(log)
+        beyond, step = _step(f"{self.seed} {kernel}", self.step_sd)
+        return math.exp(log + step) if batch > beyond else math.exp(log)
+
+
+@lru_cache(maxsize=256)
+def _gauss(seed: str, sd: float) -> float:
+    """A normal deviate: the same for every number of threads."""
+    return random.Random(seed).gauss(0.0, sd)
+
+
+@lru_cache(maxsize=16)
+def _step(seed: str, sd: float) -> tuple[float, float]:
+    """Beyond which batch a kernel changes its loop, and the log factor there."""
+    source = random.Random(seed)
+    return 2.0 ** source.uniform(4.0, 9.0), source.gauss(0.0, sd)
 
 
 @dataclass

@@ -40,6 +40,13 @@ def test_where_the_tutorial_is_silent_the_choice_is_within_2_percent_of_the_best
         assert graviton_agent(tutorial_scenario("quiet", batches, seed)).regret < 0.02
 
 
+def test_at_batch_128_where_blas_and_bf16_tie_only_the_gain_over_the_default_is_claimed() -> None:
+    for seed in SEEDS:
+        run = graviton_agent(tutorial_scenario("typical", "128", seed))
+        assert run.regret < 0.02
+        assert run.covered
+
+
 def test_the_tutorials_threshold_is_worse_between_its_batches() -> None:
     scenario = tutorial_scenario("quiet", "96", 0)
     assert tutorial_advice(scenario).regret > 0.05 > graviton_agent(scenario).regret

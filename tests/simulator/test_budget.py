@@ -13,7 +13,7 @@ from graviton_agent.workload import make_workload
 from tests.simulator.builds import TORCH_2_9_1, TORCH_2_13_0_X86
 from tests.simulator.dispatch import Kernel, Machine
 from tests.simulator.scenario import Scenario, fit, random_scenario, wide_scenario
-from tests.simulator.surface import random_surface
+from tests.simulator.surface import random_surface, tutorial_surface
 
 RULES = Rules()
 
@@ -40,10 +40,12 @@ def calibrated(of: Scenario) -> tuple[Calibration, list[Configuration], list[Con
     [
         # Neither a second CPU, nor huge pages, nor oneDNN in the place of MKL: fast math is tried once.
         (Machine(None, 1, "never", TORCH_2_13_0_X86), "10,32,256", 2),
-        # No bf16 instructions, and every batch goes to OpenBLAS anyway: there is nothing to try.
-        (Machine(2, 1, "never", TORCH_2_9_1), "1,4,8", 1),
-        # bf16 can't be seen where every batch goes to OpenBLAS: it is tried once.
+        # No bf16 instructions, and OpenBLAS is faster where torch sends every batch: oneDNN is tried once.
+        (Machine(2, 1, "never", TORCH_2_9_1), "1,4,8", 2),
+        # The same with bf16, which oneDNN alone has.
         (Machine(3, 1, "never", TORCH_2_9_1), "1,4,8", 2),
+        # MKL computes everything whatever the threshold: it is tried with what else is tried, if anything.
+        (Machine(None, 1, "never", TORCH_2_13_0_X86), "1,4,8", 2),
     ],
 )
 def test_where_every_setting_is_dead_only_the_first_look_is_taken(
@@ -74,6 +76,32 @@ def test_after_the_first_look_no_dead_variable_is_started(kind: object) -> None:
                 assert unlike, f"{of.name}: {variable} is dead in {configuration}"
 
 
+@pytest.mark.parametrize("batches", ["4,256", "1,8", "1,4,32"])
+def test_a_lower_threshold_that_loses_at_the_first_look_costs_no_further_process(batches: str) -> None:
+    """oneDNN reorders all weights in every call there: at these batches OpenBLAS is far ahead."""
+    of = scenario(Machine(3, 4, "madvise", TORCH_2_9_1), batches)
+    surface = tutorial_surface(of.surface.machine, of.surface.workload)
+    _, screening, confirmation = calibrated(replace(of, surface=surface))
+    lowest = surface.workload.dimensions[0]
+    low = [lowered_to(configuration) for configuration in [*screening, *confirmation]]
+    assert [value for value in low if value is not None and value < lowest] == [lowest - 1]
+    assert low.index(lowest - 1) < 2
+
+
+@pytest.mark.parametrize(("generation", "batches"), [(3, "9,256"), (3, "10,32,256"), (4, "16")])
+def test_nobody_starts_with_a_lower_threshold_whose_products_all_exceed_torchs_own(
+    generation: int, batches: str
+) -> None:
+    _, screening, _ = calibrated(scenario(Machine(generation, 4, "madvise", TORCH_2_9_1), batches))
+    assert {lowered_to(configuration) for configuration in screening} == {None}
+
+
+def lowered_to(configuration: Configuration) -> int | None:
+    """The threshold that a process was started with."""
+    value = configuration.environment.get("TORCH_MKLDNN_MATMUL_MIN_DIM")
+    return None if value is None else int(value)
+
+
 def test_no_candidate_is_confirmed_that_acts_like_the_default() -> None:
     for number in range(25):
         of = wide_scenario("noisy", number)
@@ -92,7 +120,7 @@ def test_no_candidate_is_confirmed_that_acts_like_the_default() -> None:
 def test_a_batch_that_blas_computes_is_screened_once_for_fast_math_on_and_off() -> None:
     of = scenario(Machine(3, 1, "never", TORCH_2_9_1), "4,256")
     journal = Journal(of.laboratory(), budget_seconds=RULES.budget_seconds)
-    calibrate(journal, plan_of(of), RULES)
+    calibrate(journal, replace(plan_of(of), thresholds=()), RULES)
     first = [trial for trial in journal.trials if trial.purpose == "screening"][:2]
     blocks = {str(trial.configuration): {block.batch for block in trial.blocks} for trial in first}
     assert blocks["default"] == {4, 256}

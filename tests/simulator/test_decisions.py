@@ -1,7 +1,8 @@
 """A small seeded slice of `make bench-decisions`: fails when the decision's error rates break.
 
-Each bound is so wide that a decision which meets its target fails it with a chance below one in a million,
-whatever the seeds; the naive methods that the benchmark compares with fail by far.
+Each of its twelve bounds is so wide that a decision which meets its target fails it with a chance below one
+in a million, all of them together below one in 80,000, whatever the seeds; the naive methods that the
+benchmark compares with fail by far.
 """
 
 from collections.abc import Sequence

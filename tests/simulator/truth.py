@@ -50,7 +50,7 @@ def environments(surface: Surface, *, bf16: bool = True) -> tuple[dict[str, str]
         count //= 2
     variables = {
         "DNNL_DEFAULT_FPMATH_MODE": ("", "BF16") if bf16 else ("",),
-        "TORCH_MKLDNN_MATMUL_MIN_DIM": ("", *map(str, workload.dimensions)),
+        "TORCH_MKLDNN_MATMUL_MIN_DIM": ("", *map(str, (workload.dimensions[0] - 1, *workload.dimensions))),
         "OMP_NUM_THREADS": tuple(threads),
         **dict.fromkeys(machine.huge_page_variables, ("", "0", "1")),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graviton_agent.calibration.plan import Choice
 from graviton_agent.calibration.proof import Threshold
-from graviton_agent.calibration.trial import DEFAULT, Configuration, Path
+from graviton_agent.calibration.trial import DEFAULT, Configuration
 from graviton_agent.settings.catalogue import CATALOGUE
 from graviton_agent.settings.matmul_threshold import MatmulThreshold
 from graviton_agent.settings.threads import Threads
@@ -31,10 +31,6 @@ class Arm:
         if self.threads is not None:
             extra[Threads.variable] = str(self.threads)
         return self.environment.merged(Configuration.of(extra))
-
-    def path(self, case: int) -> Path:
-        """How a process of this environment is led through a case (by its index) to act like the arm."""
-        return Path(self.threshold.splits[case] if self.threshold else frozenset(), self.threads)
 
 
 DEFAULT_ARM = Arm()

@@ -248,7 +248,7 @@ class Confirmer:
             default, other = sorted(trials, key=lambda trial: trial.spec.configuration != DEFAULT)
             cells = [(default, AS_STARTED), (other, AS_STARTED)]
             cases = self._plan.workload.cases
-            shortest = self._rounds.warm_up(dict.fromkeys(cases, cells))
+            shortest = self._rounds.warm_up(dict.fromkeys(cases, cells), together=True)
             rounds = {
                 case: self._rounds.measure(cells, case, shortest[case], mirrored=True)
                 for case in self._rounds.shuffled(cases)

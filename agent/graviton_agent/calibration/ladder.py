@@ -1,4 +1,4 @@
-"""The ladder: which of the arms that screening predicts are confirmed, at most two, declared beforehand."""
+"""What becomes of the arms that screening predicts: which are measured again, and which confirmed."""
 
 import math
 from collections.abc import Sequence
@@ -9,23 +9,40 @@ from graviton_agent.calibration.rules import Rules
 from graviton_agent.workload import Workload
 
 
-def rungs(predictions: Sequence[Prediction], workload: Workload, rules: Rules) -> tuple[Arm, ...]:
-    """The candidate, and below it the same without its weakest setting.
+def contenders_of(predictions: Sequence[Prediction], done: int, rules: Rules) -> list[Arm]:
+    """The arms that may still turn out best, after some passes of screening.
 
-    Empty if nothing is predicted to be worth a confirmation. The second rung exists where the first has two
-    settings or more and the second alone is still worth it: it is there for the case that a guard refuses
-    the first.
+    None if nothing was faster than the default. None after the second pass if all of them share one
+    environment: the same processes then measured them, side by side.
+    """
+    best = predictions[0].gain
+    if best <= rules.nothing_gained:
+        return []
+    reach = rules.contender_reach / math.sqrt(done)
+    found = [p.arm for p in predictions[: rules.most_contenders] if p.gain >= best - reach]
+    return found if done == 1 or len({arm.environment for arm in found}) > 1 else []
+
+
+def rungs(predictions: Sequence[Prediction], workload: Workload, rules: Rules) -> tuple[Arm, ...]:
+    """At most two, declared beforehand: the candidate, and below it the same without its weakest setting.
+
+    Empty if nothing is predicted to be worth a confirmation. What slows down a batch by more than the
+    confirmation lets pass is left out: it would be refused after all its pairs. The second rung exists
+    where the first has two settings or more and the second alone is still worth it: it is there for the
+    case that a guard refuses the first.
     """
     if not predictions:
         return ()
-    first = preferred(predictions, rules.tie)
+    default = next((p for p in predictions if not p.arm.configuration.variables), None)
+    allowed = [p for p in predictions if default is None or not _harms(p, default, workload, rules)]
+    first = preferred(allowed or predictions, rules.tie)
     if first.gain < rules.worth_confirming:
         return ()
     chosen = [first]
     variables = first.arm.configuration.environment
     lesser = [
         p
-        for p in predictions
+        for p in allowed
         if p.gain >= rules.minimum_gain
         and len(p.arm.configuration.variables) == len(variables) - 1
         and p.arm.environment.environment.items() <= first.arm.environment.environment.items()
@@ -35,6 +52,16 @@ def rungs(predictions: Sequence[Prediction], workload: Workload, rules: Rules) -
     if len(variables) > 1 and lesser:
         chosen.append(max(lesser, key=lambda prediction: prediction.gain))
     return tuple(replaced_threshold(p.arm, predictions, workload) for p in chosen)
+
+
+def _harms(prediction: Prediction, default: Prediction, workload: Workload, rules: Rules) -> bool:
+    """Whether a case that counts is predicted to get slower than the confirmation would let pass."""
+    return any(
+        case.weight >= rules.regression_weight and math.log(own / before) > rules.regression
+        for case, own, before in zip(
+            workload.cases, prediction.milliseconds, default.milliseconds, strict=True
+        )
+    )
 
 
 def replaced_threshold(arm: Arm, predictions: Sequence[Prediction], workload: Workload) -> Arm:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from graviton_agent.calibration.trial import Configuration
 from graviton_agent.host import Host
 from graviton_agent.settings.catalogue import CATALOGUE
+from graviton_agent.settings.matmul_threshold import MatmulThreshold
 from graviton_agent.settings.setting import Lever, Setting
 from graviton_agent.torch_build import TorchBuild
 from graviton_agent.workload import Workload
@@ -41,7 +42,8 @@ class Plan:
     levers: tuple[Choice, ...] = ()
     """Values that need a process of their own; each is on or off."""
     thresholds: tuple[int, ...] = ()
-    """Matmul thresholds, one for each range of values that dispatches differently; rising."""
+    """Matmul thresholds, one for each range of values that dispatches differently; rising. Those below
+    torch's own let oneDNN take products that it gives to the BLAS library."""
     threads: tuple[int, ...] = ()
     """Thread counts besides the one that torch starts with; falling."""
     left_alone: tuple[LeftAlone, ...] = ()
@@ -50,6 +52,13 @@ class Plan:
     fixed_threads: int | None = None
     """The number of threads that the unit is held to; None if torch, or the calibration, chooses."""
     seed: int = 0
+
+    @property
+    def floor(self) -> Configuration | None:
+        """What lets oneDNN take every product that it can; None where torch's own threshold does as well."""
+        if not self.thresholds or self.thresholds[0] >= self.workload.dimensions[0]:
+            return None
+        return Configuration(((MatmulThreshold.variable, str(self.thresholds[0])),))
 
     def mask(self, turn: int) -> tuple[int, ...] | None:
         """The CPUs of one pair's processes, both arms alike.

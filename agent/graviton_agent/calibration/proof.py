@@ -1,11 +1,18 @@
 """Proof before belief: what the observed bits, huge pages and threads say that a setting does here."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graviton_agent.calibration.plan import Choice, Plan
 from graviton_agent.calibration.rules import Rules
-from graviton_agent.calibration.trial import CaseObservation, Configuration, Observation
+from graviton_agent.calibration.trial import (
+    CaseObservation,
+    Configuration,
+    Memory,
+    Observation,
+    ProductObservation,
+)
 from graviton_agent.settings.matmul_threshold import MatmulThreshold
 from graviton_agent.settings.setting import Proof
 from graviton_agent.settings.threads import Threads
@@ -49,7 +56,10 @@ def _bits(default: Observation, tried: Observation) -> tuple[bool, str]:
         after.error
         for before_case, after_case in zip(default.cases, tried.cases, strict=True)
         for before, after in zip(before_case.products, after_case.products, strict=True)
-        if before.digest != after.digest and before.stable and after.stable
+        if before.digest != after.digest
+        and before.stable
+        and after.stable
+        and not (_left_blas(before, after) and after.error < BF16_ERROR[0])
     ]
     logged = any("wei:bf16" in kernel for case in tried.cases for kernel in case.kernels)
     if errors and BF16_ERROR[0] <= max(errors) <= BF16_ERROR[1]:
@@ -63,6 +73,11 @@ def _bits(default: Observation, tried: Observation) -> tuple[bool, str]:
     if errors:
         return False, f"changes bits, but by {max(errors):.1e}, which is no bf16 arithmetic"
     return False, "changes no output bit"
+
+
+def _left_blas(before: ProductObservation, after: ProductObservation) -> bool:
+    """Whether a product moved to oneDNN, which adds in another order: a lower threshold's doing."""
+    return before.digest == before.blas_digest and after.digest != after.blas_digest
 
 
 def _huge_pages(fewer: Observation, more: Observation, workload: Workload) -> tuple[bool, str]:
@@ -87,37 +102,71 @@ class Threshold:
 
     value: int
     """The lowest of the range."""
-    splits: tuple[frozenset[int], ...]
-    """For each case of the workload the layers that it sends to BLAS and the default does not."""
+    on_blas: tuple[frozenset[int], ...]
+    """For each case of the workload the layers that the BLAS library then computes."""
+
+    def below(self, default: Sequence[frozenset[int]]) -> tuple[int, ...]:
+        """The cases, by index, in which oneDNN gets a layer that the default gives to BLAS."""
+        return tuple(case for case, on_blas in enumerate(self.on_blas) if default[case] - on_blas)
 
 
-def distinct_thresholds(plan: Plan, default: Observation) -> tuple[Threshold, ...]:
+def lowered_split(default: Observation, lowered: Observation, case: Case) -> frozenset[int]:
+    """The layers that go to the BLAS library by themselves even below every threshold.
+
+    Where sums are not stable from run to run a layer is taken to stay where the default has it.
+    """
+    moved = {
+        product.layer
+        for product in lowered.case(case.batch).products
+        if product.stable and product.digest != product.blas_digest
+    }
+    return default_split(default, case) - moved
+
+
+def distinct_thresholds(
+    plan: Plan, default: Observation, lowered: Observation | None = None
+) -> tuple[Threshold, ...]:
     """The candidates that dispatch differently from the default and from each other, as seen by bits.
 
     Products that go to BLAS anyway stay out of it, so what remains depends on the build's own default
     (8 on most Neoverse cores, 0 elsewhere) without anybody having to know it.
+
+    Args:
+        plan: with the values to try.
+        default: what a process without variables does.
+        lowered: what one with the lowest value does; without it nothing below the default is distinct.
     """
     if not default.flag_alive:
         return ()
-    found: dict[tuple[frozenset[int], ...], int] = {}
+    cases = plan.workload.cases
+    own = tuple(default_split(default, case) for case in cases)
+    anyway = own if lowered is None else tuple(lowered_split(default, lowered, case) for case in cases)
+    found = {own: -1}
     for value in plan.thresholds:
-        splits = tuple(
-            backend_split(plan.workload, case, value) - default_split(default, case)
-            for case in plan.workload.cases
+        on_blas = tuple(
+            backend_split(plan.workload, case, value) | least
+            for case, least in zip(cases, anyway, strict=True)
         )
-        if any(splits):
-            found.setdefault(splits, value)
-    return tuple(Threshold(value, splits) for splits, value in found.items())
+        found.setdefault(on_blas, value)
+    del found[own]
+    return tuple(Threshold(value, on_blas) for on_blas, value in found.items())
 
 
-def threshold_effect(plan: Plan, default: Observation, blas: str) -> Effect:
+def threshold_effect(
+    plan: Plan, default: Observation, blas: str, lowered: Observation | None = None
+) -> Effect:
     """Whether any threshold can matter here."""
     name, values = "threshold", ",".join(str(value) for value in plan.thresholds)
     if not default.flag_alive:
         return Effect(name, values, alive=False, seen=f"changes no output bit: products go to {blas} anyway")
-    if not distinct_thresholds(plan, default):
+    found = distinct_thresholds(plan, default, lowered)
+    if not found:
         return Effect(name, values, alive=False, seen=f"no product of this workload leaves {blas} as it is")
-    return Effect(name, values, alive=True, seen=f"sends products to {blas}, bit for bit")
+    own = [default_split(default, case) for case in plan.workload.cases]
+    lower = [threshold for threshold in found if threshold.below(own)]
+    words = [f"sends products to {blas}"] if len(lower) < len(found) else []
+    words += [f"takes products from {blas}"] if lower else []
+    return Effect(name, values, alive=True, seen=f"{' or '.join(words)}, bit for bit")
 
 
 def unproved(seen: Observation, configuration: Configuration, workload: Workload) -> str | None:
@@ -157,3 +206,10 @@ def accuracy_problem(case: CaseObservation, workload: Workload, rules: Rules) ->
     if case.argmax_flips:
         return f"batch {case.batch}: {case.argmax_flips} of {case.argmax_rows} clear rows change their winner"
     return None
+
+
+def memory_problem(default: Memory, other: Memory, rules: Rules) -> str | None:
+    """A gross breach of the memory margin by one process; exact is the confirmation's comparison of pairs."""
+    margin = max(rules.memory_margin_bytes, rules.memory_margin_share * default.peak)
+    excess = max(other.rss_anon - default.rss_anon, other.peak - default.peak)
+    return f"needs {excess / 1e6:.0f} MB more memory" if excess > 2 * margin else None

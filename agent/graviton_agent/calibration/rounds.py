@@ -62,25 +62,33 @@ class Rounds:
         self._random = random_order
         self._canaries = Canaries(rules)
 
-    def warm_up(self, cells: Mapping[Case, Sequence[Cell]]) -> dict[Case, float]:
+    def warm_up(self, cells: Mapping[Case, Sequence[Cell]], *, together: bool) -> dict[Case, float]:
         """Runs every case on its cells, the largest batch first, until each has settled.
+
+        A pass that takes as long as a block is warmed up by one: what its first pass has left undone is
+        little beside its length.
+
+        Args:
+            cells: what to warm up.
+            together: one pass is enough only if it is for every cell of the case. Else an arm that goes on
+                beside one that doesn't begins its blocks a pass later, is a little faster for it, and what is
+                the same speed looks like a gain.
 
         Returns for each case the shortest iteration of any cell in nanoseconds.
         """
-        return {case: self._warm_up_case(cells[case], case) for case in heaviest_first(list(cells))}
+        return {
+            case: self._warm_up_case(cells[case], case, together=together)
+            for case in heaviest_first(list(cells))
+        }
 
-    def _warm_up_case(self, cells: Sequence[Cell], case: Case) -> float:
-        """Warms up one case's cells; returns the shortest iteration of any in nanoseconds.
-
-        A pass that takes as long as a block is warmed up by one: what its first pass has left undone is
-        little beside its length. That must hold for every cell of the case or for none. Where one cell goes
-        on and another doesn't, the other's first block is slower, and the same speed looks like a gain.
-        """
+    def _warm_up_case(self, cells: Sequence[Cell], case: Case, *, together: bool) -> float:
         order = self.shuffled(cells)
         first = [trial.run(case.batch, path, 1).per_iteration_ns for trial, path in order]
-        if min(first) >= self._rules.warm_up_seconds * NANOSECONDS:
-            return min(first)
-        return min(self._settle(cell, case, begun) for cell, begun in zip(order, first, strict=True))
+        enough = self._rules.warm_up_seconds * NANOSECONDS
+        return min(
+            begun if (min(first) if together else begun) >= enough else self._settle(cell, case, begun)
+            for cell, begun in zip(order, first, strict=True)
+        )
 
     def _settle(self, cell: Cell, case: Case, first_ns: float) -> float:
         """Iterates until two successive times agree; returns the shortest in nanoseconds."""

@@ -25,7 +25,7 @@ class Rules:
     """The gain that a calibration must be able to see: where noise hides it, the answer is inconclusive."""
     worth_confirming: float = 0.015
     """Screening must predict this much for a candidate to be confirmed."""
-    tie: float = 0.01
+    tie: float = 0.006
     """Predictions closer than this are equal; the configuration with the fewest variables is then taken."""
     sure_gain: float = 0.01
     """A candidate is adopted if it is shown to gain more than this: what it is certain to bring."""
@@ -59,6 +59,9 @@ class Rules:
     """Share of the budget after which no further pass begins."""
     hopeless: float = 0.10
     """An arm that loses by this much in the first pass is not measured again."""
+    floor_saving: float = 0.01
+    """A threshold below torch's own is measured further only if it saves this share of the mix at first
+    sight: it needs more processes, which a slow host has no time for."""
     nothing_gained: float = 0.0
     """Screening ends after its first pass if no arm is predicted to gain more."""
     contender_reach: float = 0.03

@@ -17,18 +17,20 @@ from graviton_agent.calibration.arms import (
     environments,
 )
 from graviton_agent.calibration.cells import CellKey, Cells
+from graviton_agent.calibration.dispatch import Dispatch
 from graviton_agent.calibration.journal import Journal, OutOfTimeError, RecordedTrial
+from graviton_agent.calibration.ladder import contenders_of
 from graviton_agent.calibration.plan import Choice, Plan
 from graviton_agent.calibration.proof import (
     Effect,
     Threshold,
     accuracy_problem,
-    default_split,
     distinct_thresholds,
     lever_effect,
+    memory_problem,
     threshold_effect,
 )
-from graviton_agent.calibration.rounds import Rounds
+from graviton_agent.calibration.rounds import Cell, Rounds
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import (
     DEFAULT,
@@ -38,6 +40,7 @@ from graviton_agent.calibration.trial import (
     TrialError,
     TrialSpec,
 )
+from graviton_agent.settings.matmul_threshold import MatmulThreshold
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ class Screener:
         self._blas = blas
         self._levers: tuple[Choice, ...] = plan.levers
         self._thresholds: tuple[Threshold, ...] = ()
+        self._all_thresholds: tuple[Threshold, ...] = ()
         self._threads: tuple[int, ...] = plan.threads
+        self._dispatch = Dispatch(plan)
         self._cells = Cells(plan.workload)
         self._memory: dict[Configuration, Memory] = {}
         self._launches = 0
@@ -95,15 +100,16 @@ class Screener:
             self._look()
             self._cover()
             for done in range(1, self._rules.screening_passes):
-                contenders = self._contenders(done)
+                contenders = contenders_of(self._predictions(), done, self._rules)
                 if not contenders or self._journal.elapsed() > self._share_of_budget():
                     break
                 self._repeat(contenders, done)
             self._found.finished = True
-        # Thread counts that lost at once are no longer in the race, but belong into the account of it.
-        self._threads = self._plan.threads
+        # What lost at once is no longer in the race, but belongs into the account of it.
+        self._threads, self._thresholds = self._plan.threads, self._all_thresholds
         self._found.predictions = self._predictions()
-        self._found.pair_variances = self._cells.pair_variances(self._memory)
+        environments_seen = dict.fromkeys(map(self._dispatch.environment, self._memory))
+        self._found.pair_variances = self._cells.pair_variances(environments_seen, self._dispatch.default)
         self._found.refusals += [
             Refusal(lever.configuration, reason)
             for lever in self._levers
@@ -111,18 +117,51 @@ class Screener:
         ]
         return self._found
 
-    # What can differ at all
-
     def _look(self) -> None:
         """Starts the default beside a process with every lever on: proves, guards, and measures both."""
-        everything = combined(self._levers)
+        everything = self._dispatch.started(combined(self._levers))
         try:
-            self._launch([DEFAULT, everything] if self._levers else [DEFAULT], first_look=True)
+            self._launch(list(dict.fromkeys([DEFAULT, everything])), first_look=True)
         except TrialError as error:
-            if error.configuration == DEFAULT:
-                raise
-            self._found.refusals.append(Refusal(error.configuration, error.reason))
-            self._look_at_each()
+            self._refuse(error)
+            if self._dispatch.lowers:
+                self._raise_floor()
+                self._look()
+            else:
+                self._look_at_each()
+        if self._dispatch.lowers:
+            self._drop_idle_thresholds(self._dispatch.environment(everything))
+
+    def _refuse(self, error: TrialError) -> None:
+        """Writes down what failed. Raises it again if it is the default."""
+        if error.configuration == DEFAULT:
+            raise error
+        self._found.refusals.append(Refusal(error.configuration, error.reason))
+
+    def _raise_floor(self) -> None:
+        """Takes what needs a lower threshold than torch's own out of the race."""
+        self._dispatch.raise_floor()
+        self._thresholds = tuple(t for t in self._thresholds if not t.below(self._dispatch.default))
+
+    def _drop_idle_thresholds(self, environment: Configuration) -> None:
+        """Drops thresholds below torch's own unless they save time with these levers at first sight."""
+        default = self._dispatch.ways(DEFAULT_ARM)
+        times = self._cells.milliseconds(default)
+
+        def saves(threshold: Threshold) -> bool:
+            ways, cases = self._dispatch.ways(Arm(environment, threshold)), self._plan.workload.cases
+            saved = math.fsum(
+                -cases[case].weight * times[case] * math.expm1(self._cells.log_ratio(ways[case], way, case))
+                for case, way in enumerate(default)
+                if times is not None and case in threshold.below(self._dispatch.default)
+            )
+            return times is not None and saved >= self._rules.floor_saving * self._cells.mix(times)
+
+        self._thresholds = tuple(
+            one for one in self._thresholds if not one.below(self._dispatch.default) or saves(one)
+        )
+        if not any(one.below(self._dispatch.default) for one in self._thresholds):
+            self._raise_floor()
 
     def _look_at_each(self) -> None:
         """All levers together failed: looks at each beside the default, and forgets those that fail alone."""
@@ -134,13 +173,11 @@ class Screener:
             try:
                 self._launch([DEFAULT, lever.configuration], first_look=True)
             except TrialError as error:
-                if error.configuration == DEFAULT:
-                    raise
-                self._found.refusals.append(Refusal(error.configuration, error.reason))
+                self._refuse(error)
                 continue
             alive.extend(self._levers)
         self._levers = tuple(alive)
-        if DEFAULT not in self._found.observations:
+        if not self._dispatch.default:
             self._launch([DEFAULT], first_look=True)
 
     def _prove(self, trials: Sequence[RecordedTrial]) -> None:
@@ -150,7 +187,7 @@ class Screener:
             if configuration not in self._found.observations:
                 self._found.observations[configuration] = trial.observe()
         default = self._found.default
-        tried = self._found.observations[combined(self._levers)]
+        tried = self._found.observations[self._dispatch.started(combined(self._levers))]
         alive = []
         for lever in self._levers:
             effect = lever_effect(lever, default, tried, self._plan.workload)
@@ -159,17 +196,21 @@ class Screener:
                 alive.append(lever)
         self._levers = tuple(alive)
         if self._plan.thresholds and not self._thresholds:
-            effect = threshold_effect(self._plan, default, self._blas)
+            lowered = tried if self._dispatch.lowers else None
+            effect = threshold_effect(self._plan, default, self._blas, lowered)
             if effect not in self._found.effects:
                 self._found.effects.append(effect)
-            self._thresholds = distinct_thresholds(self._plan, default)
+            self._thresholds = self._all_thresholds = distinct_thresholds(self._plan, default, lowered)
+        self._dispatch.learn(default, tried)
 
     # Measuring
 
     def _cover(self) -> None:
         """Measures the environments that the first look left out."""
-        seen = set(self._memory)
-        missing = [environment for environment in self._environments() if environment not in seen]
+        lowers, dispatch = self._dispatch.lowers, self._dispatch
+        seen = {dispatch.environment(c) for c in self._memory if dispatch.is_lowered(c) or not lowers}
+        needed = dict.fromkeys(arm.environment for arm in self._arms())
+        missing = [environment for environment in needed if environment not in seen]
         for start in range(0, len(missing), 2):
             self._try_launch(missing[start : start + 2])
 
@@ -183,11 +224,15 @@ class Screener:
     def _try_launch(self, chosen: Sequence[Configuration], only: Sequence[Arm] | None = None) -> None:
         """Launches, and refuses an environment that fails. Raises TrialError if the default does."""
         try:
-            self._launch(chosen, only=only)
+            self._launch([self._dispatch.started(environment) for environment in chosen], only=only)
         except TrialError as error:
-            if error.configuration == DEFAULT:
-                raise
-            self._found.refusals.append(Refusal(error.configuration, error.reason))
+            self._refuse(error)
+            if self._dispatch.lowers:
+                # The lower threshold may be to blame: once more with torch's own.
+                self._raise_floor()
+                allowed = None if only is None else [arm for arm in only if arm in self._arms()]
+                self._try_launch(chosen, allowed)
+                return
             rest = [environment for environment in chosen if environment != error.configuration]
             if rest and len(rest) < len(chosen):
                 self._try_launch(rest, only)
@@ -206,16 +251,19 @@ class Screener:
             living: dict[Configuration, RecordedTrial] = {}
             for trial in trials:
                 living.setdefault(self._living(trial.spec.configuration), trial)
-            # With every lever dead both trials are the default, and one of them is enough.
-            self._measure(living, only)
-            for environment, trial in living.items():
-                self._memory[environment] = trial.memory()
+            # Where both trials act alike one of them is enough.
+            self._measure(tuple(living.values()), only)
+            for configuration, trial in living.items():
+                self._memory[configuration] = trial.memory()
 
-    def _measure(self, trials: dict[Configuration, RecordedTrial], only: Sequence[Arm] | None) -> None:
+    def _measure(self, found: Sequence[RecordedTrial], only: Sequence[Arm] | None) -> None:
         """Measures the cells of all arms with as many threads as torch starts, then with fewer.
 
         A count that loses clearly along the default's path is not tried on the others.
         """
+        # Of two processes with equal levers the one with the lower threshold can do all that the other can.
+        found = sorted(found, key=lambda trial: self._dispatch.is_lowered(trial.spec.configuration))
+        trials = {self._dispatch.environment(self._living(t.spec.configuration)): t for t in found}
         if only is not None:
             for count in dict.fromkeys((None, *(arm.threads for arm in only))):
                 arms = [arm for arm in only if arm.threads == count]
@@ -245,46 +293,33 @@ class Screener:
             everywhere: measure a cell even if another environment, which computes it alike, is due to.
         """
         cases = self._plan.workload.cases
-        wanted: dict[int, dict[CellKey, RecordedTrial]] = {index: {} for index in range(len(cases))}
+        wanted: dict[int, dict[CellKey, Cell]] = {index: {} for index in range(len(cases))}
         for arm in arms:
             for index, cells_of_case in wanted.items():
-                key = self._cell(arm, index)
-                if key.environment in trials:
-                    cells_of_case[key] = trials[key.environment]
-                elif everywhere and arm.environment in trials:
-                    cells_of_case.setdefault(key, trials[arm.environment])
-        cells = {
-            cases[index]: [(trial, key.path) for key, trial in found.items()]
-            for index, found in wanted.items()
-            if found
-        }
-        shortest = self._rounds.warm_up(cells)
+                key = self._dispatch.cell(arm, index)
+                own = [arm.environment] if everywhere else []
+                trial = next((trials[e] for e in (key.environment, *own) if e in trials), None)
+                if trial is None:
+                    continue
+                path = self._dispatch.path(trial.spec.configuration, key, index)
+                if path is not None:
+                    cells_of_case.setdefault(key, (trial, path))
+        cells = {cases[index]: list(found.values()) for index, found in wanted.items() if found}
+        shortest = self._rounds.warm_up(cells, together=False)
         for index in self._rounds.shuffled([index for index, found in wanted.items() if found]):
             case = cases[index]
             measured = self._rounds.measure(cells[case], case, shortest[case], mirrored=False)
             for position, key in enumerate(wanted[index]):
                 self._cells.add(key, index, measured.nanoseconds(position))
 
-    def _cell(self, arm: Arm, index: int) -> CellKey:
-        """What an arm comes to at a case: where BLAS computes all layers, fast math can't be seen."""
-        path = arm.path(index)
-        environment = arm.environment
-        on_blas = default_split(self._found.default, self._plan.workload.cases[index]) | path.blas_layers
-        if len(on_blas) == len(self._plan.workload.layers):
-            numerics = self._numerics(environment)
-            environment = Configuration(tuple(p for p in environment.variables if p not in numerics))
-        return CellKey(environment, path)
-
-    def _ways(self, arm: Arm) -> tuple[CellKey, ...]:
-        """The cell of an arm at each case."""
-        return tuple(self._cell(arm, index) for index in range(len(self._plan.workload.cases)))
-
     # What follows from it
 
-    def _living(self, environment: Configuration) -> Configuration:
-        """The environment without the levers that do nothing: it acts the same."""
+    def _living(self, configuration: Configuration) -> Configuration:
+        """The configuration without the variables that do nothing: it acts the same."""
         alive = {lever.setting.variable for lever in self._levers}
-        return Configuration(tuple(pair for pair in environment.variables if pair[0] in alive))
+        if self._dispatch.lowers:
+            alive.add(MatmulThreshold.variable)
+        return Configuration(tuple(pair for pair in configuration.variables if pair[0] in alive))
 
     def _environments(self) -> list[Configuration]:
         refused = {refusal.configuration for refusal in self._found.refusals}
@@ -296,7 +331,7 @@ class Screener:
         distinct: dict[tuple[CellKey, ...], Arm] = {}
         for arm in arms_of(self._levers, self._thresholds, self._threads):
             if arm.environment in allowed and not self._guarded(arm):
-                distinct.setdefault(self._ways(arm), arm)
+                distinct.setdefault(self._dispatch.ways(arm), arm)
         return list(distinct.values())
 
     def _guarded(self, arm: Arm) -> str | None:
@@ -311,28 +346,28 @@ class Screener:
     def _inaccurate(self, arm: Arm) -> str | None:
         """An observed accuracy problem in a case that the arm does not send to BLAS as a whole."""
         for environment, observation in self._found.observations.items():
-            if self._numerics(environment) != self._numerics(arm.environment) or environment == DEFAULT:
+            if (
+                self._dispatch.numerics(environment) != self._dispatch.numerics(arm.environment)
+                or environment == DEFAULT
+            ):
                 continue
             for index, case in enumerate(self._plan.workload.cases):
-                on_blas = default_split(self._found.default, case) | arm.path(index).blas_layers
                 problem = accuracy_problem(observation.case(case.batch), self._plan.workload, self._rules)
-                if problem and len(on_blas) < len(self._plan.workload.layers):
+                layers = len(self._plan.workload.layers)
+                if problem and len(self._dispatch.cell(arm, index).on_blas) < layers:
                     return problem
         return None
 
-    def _numerics(self, environment: Configuration) -> frozenset[tuple[str, str]]:
-        """The part of an environment that changes what is computed."""
-        changing = {lever.setting.variable for lever in self._plan.levers if lever.setting.changes_results}
-        return frozenset(pair for pair in environment.variables if pair[0] in changing)
-
     def _too_large(self, environment: Configuration) -> str | None:
         """A gross breach of the memory margin; the exact comparison belongs to the confirmation."""
-        default, other = self._memory.get(DEFAULT), self._memory.get(environment)
-        if default is None or other is None:
+        measured = [c for c in self._memory if self._dispatch.environment(c) == environment]
+        if not measured or DEFAULT not in self._memory:
             return None
-        margin = max(self._rules.memory_margin_bytes, self._rules.memory_margin_share * default.peak)
-        excess = max(other.rss_anon - default.rss_anon, other.peak - default.peak)
-        return f"needs {excess / 1e6:.0f} MB more memory" if excess > 2 * margin else None
+        # A process with a lower threshold is compared with the default on the same path, if there is one.
+        like = next((c for c in measured if not self._dispatch.is_lowered(c)), measured[0])
+        variables = (pair for pair in like.variables if pair not in environment.variables)
+        default = self._memory.get(Configuration(tuple(variables)), self._memory[DEFAULT])
+        return memory_problem(default, self._memory[like], self._rules)
 
     def _predictions(self) -> tuple[Prediction, ...]:
         """The predictions of all arms whose cells were all measured, falling by gain."""
@@ -350,7 +385,7 @@ class Screener:
         return tuple(sorted(found, key=lambda prediction: -prediction.gain))
 
     def _milliseconds(self, arm: Arm) -> tuple[float, ...] | None:
-        return self._cells.milliseconds(self._ways(arm))
+        return self._cells.milliseconds(self._dispatch.ways(arm))
 
     def _hopeless(self, threads: int) -> bool:
         """Whether a thread count lost clearly in the default environment, along the default's path."""
@@ -362,17 +397,3 @@ class Screener:
     def _share_of_budget(self) -> float:
         """Seconds that screening may use before it begins another pass."""
         return self._rules.screening_share * self._rules.budget_seconds
-
-    def _contenders(self, done: int) -> list[Arm]:
-        """The arms that may still turn out best, after some passes.
-
-        None if nothing was faster than the default. None after the second pass if all of them share one
-        environment: the same processes then measured them, side by side.
-        """
-        predictions = self._predictions()
-        best = predictions[0].gain
-        if best <= self._rules.nothing_gained:
-            return []
-        reach = self._rules.contender_reach / math.sqrt(done)
-        found = [p.arm for p in predictions[: self._rules.most_contenders] if p.gain >= best - reach]
-        return found if done == 1 or len({arm.environment for arm in found}) > 1 else []

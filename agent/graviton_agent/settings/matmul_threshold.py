@@ -5,6 +5,9 @@ from graviton_agent.settings.setting import Applies, Lever, Proof, Setting
 from graviton_agent.torch_build import TorchBuild
 from graviton_agent.workload import Workload
 
+HIGHEST_DEFAULT = 8
+"""torch's own threshold on Neoverse N1, N2, V1 and V2 [LinearAlgebra.cpp]; 0 on all other cores."""
+
 
 class MatmulThreshold(Setting):
     """The smallest dimension of a product must exceed it, or the product goes to the BLAS library.
@@ -37,6 +40,11 @@ class MatmulThreshold(Setting):
         return Applies.yes("torch reads it at the first product")
 
     def candidates(self, host: Host, torch: TorchBuild, workload: Workload) -> tuple[str, ...]:
-        """The smallest dimensions that occur: every value between two of them is the same configuration."""
+        """The smallest dimensions that occur: every value between two of them is the same configuration.
+
+        Where torch's own threshold may keep a product from oneDNN, also the value below all of them.
+        """
         del host, torch
-        return tuple(str(dimension) for dimension in workload.dimensions)
+        found = workload.dimensions
+        below = (found[0] - 1,) if found[0] <= HIGHEST_DEFAULT else ()
+        return tuple(str(dimension) for dimension in (*below, *found))
