@@ -119,7 +119,9 @@ def give(container: RebootableContainer, unit: str, value: str, *facts: str) -> 
     def write() -> None:
         made_for = observe((*HOST_FACTS, *torch_facts(TORCH), *facts), Observer())
         variable = Variable(NAME, value, 1.28, date(2026, 11, 23))
-        environment_file.write(Path(ENVIRONMENT), EnvironmentFile(unit, made_for, (variable,)))
+        folder = Path(ENVIRONMENT)
+        folder.mkdir(parents=True, exist_ok=True)
+        environment_file.write(folder, EnvironmentFile(unit, made_for, (variable,)))
 
     container.call(write)
 

@@ -42,7 +42,9 @@ class Machine:
         """Writes a unit's environment file as the daemon would now."""
         names = (*HOST_FACTS, *torch_facts(TORCH))
         file = EnvironmentFile(unit, observe(names, self.observer), VARIABLES)
-        environment_file.write(self.tree.root / ENVIRONMENT[1:], file)
+        folder = self.tree.root / ENVIRONMENT[1:]
+        folder.mkdir(parents=True, exist_ok=True)
+        environment_file.write(folder, file)
         return file
 
     def has_file(self, unit: str = "llm.service") -> bool:
