@@ -182,7 +182,7 @@ def test_a_bus_that_is_restarted_is_found_again(host: AgentHost) -> None:
 
 
 def test_on_another_machine_it_stays_up_writes_nothing_and_says_so(host: AgentHost) -> None:
-    seen = f"/usr/lib/systemd/system/{SERVICE}.d/10-cpus.conf"
+    seen = f"/etc/systemd/system/{SERVICE}.d/10-cpus.conf"
     host.write(
         "/opt/hardware/other", "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC 7R13\n"
     )

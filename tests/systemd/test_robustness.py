@@ -191,9 +191,9 @@ def test_a_file_that_changes_all_the_time_stalls_nothing(host: AgentHost) -> Non
 def small_disk(host: AgentHost, folder: str) -> Iterator[None]:
     """Puts a disk of a few pages with the same content over a folder, while the agent is stopped."""
     host.systemctl("stop", SERVICE)
-    host.run("mkdir", "-p", folder)
+    host.run("mkdir", "-p", "-m", "700", folder)
     host.run("sh", "-c", f"rm -rf /opt/copy; cp -a {folder} /opt/copy")
-    host.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", folder)
+    host.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", folder)
     host.run("cp", "-a", "/opt/copy/.", folder)
     try:
         yield
