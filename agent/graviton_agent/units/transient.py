@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -96,8 +97,11 @@ def start_transient(
 
 def exit_status(properties: Properties) -> int:
     """The main process's status, negative for a signal."""
-    status: int = properties["ExecMainStatus"][1]
-    return status if properties["ExecMainCode"][1] == CLD_EXITED else -status
+    code, status = properties["ExecMainCode"][1], int(properties["ExecMainStatus"][1])
+    if not code:
+        # systemd has ended the unit without having heard how its process ended [seen with systemd 257].
+        return -signal.SIGKILL
+    return status if code == CLD_EXITED else -status
 
 
 # systemd's own exit codes, for what fails before the program runs [systemd.exec(5), "Process Exit Codes"].
