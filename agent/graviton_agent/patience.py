@@ -5,8 +5,8 @@ asks for the files of one unit is therefore a task of its own. As long as all go
 other in one thread; as soon as one takes too long, each of the others gets a thread of its own. So a pass
 over any number of units takes no longer than twice what one of them may take.
 
-A host that is busy is no dead disk: as long as one of the threads is ready to run, it is for a CPU that they
-wait, or for each other, and nothing is given up.
+A host that is busy is no dead disk: as long as one of the threads runs now and then, or is ready to, it is
+for a CPU that they wait, or for each other, and nothing is given up.
 """
 
 import threading
@@ -53,7 +53,7 @@ class Patience:
             while batch.waiting or batch.running:
                 first = min(batch.running.values(), default=time.monotonic())
                 self._lock.wait(max(self._seconds / 10, first + self._seconds - time.monotonic()))
-                allowed = self._seconds * (BUSY_TIMES if batch.is_ready_to_run() else 1)
+                allowed = self._seconds * (BUSY_TIMES if batch.is_moving() else 1)
                 now = time.monotonic()
                 overdue = [name for name, since in batch.running.items() if now - since >= allowed]
                 for name in overdue:
@@ -112,12 +112,28 @@ class _Batch:
         """How many threads were asked for."""
         self.threads: list[int] = []
         """By the kernel's numbers, those that have begun."""
+        self._ran: dict[int, str | None] = {}
+        """By thread, what it had run at the last look."""
         self.results: dict[str, Any] = {}
         self.error: BaseException | None = None
 
-    def is_ready_to_run(self) -> bool:
-        """Whether a thread would go on if it had a CPU; one that hangs on a disk sleeps in the kernel."""
-        return len(self.threads) < self.started or any(map(_is_ready_to_run, self.threads))
+    def is_moving(self) -> bool:
+        """Whether a thread has run since the last look, or would if it had a CPU.
+
+        One that hangs on a disk sleeps in the kernel. So does, for moments, one that waits for its turn in
+        the interpreter: its state at the moment of the look doesn't tell, but its time does.
+        """
+        before, self._ran = self._ran, {thread: _time_on_cpus(thread) for thread in self.threads}
+        has_run = before != self._ran
+        return has_run or len(self.threads) < self.started or any(map(_is_ready_to_run, self.threads))
+
+
+def _time_on_cpus(thread: int) -> str | None:
+    """What a thread of this process has run and waited for a CPU so far, in nanoseconds, and how often.
+
+    Source: the kernel's Documentation/scheduler/sched-stats.rst. None of a thread that has ended.
+    """
+    return Root().read_text(f"proc/self/task/{thread}/schedstat")
 
 
 def _is_ready_to_run(thread: int) -> bool:

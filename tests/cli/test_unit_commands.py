@@ -397,7 +397,18 @@ def test_what_was_measured_is_told_though_a_full_disk_keeps_no_profile(
     assert [found.name for found in path.parent.iterdir()] == ["llm.service.json"]
 
 
-@pytest.mark.parametrize("arguments", [["apply"], ["revert", "llm.service"], ["enable", "llm.service"]])
+def test_a_full_disk_keeps_no_environment_that_is_out_of_date(
+    command: Command, machine: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.calibrated(environment={"OMP_NUM_THREADS": "2"})
+    command("apply")
+    machine.calibrated(environment={"OMP_NUM_THREADS": "4"})
+    full_disk(monkeypatch)
+    failed(command("apply"), ExitCode.FAILED, "can't write .*llm.service.env.*: No space left on device")
+    assert machine.environment() is None
+
+
+@pytest.mark.parametrize("arguments", [["revert", "llm.service"], ["enable", "llm.service"]])
 def test_a_full_disk_is_one_line_and_leaves_what_was(
     command: Command, machine: Managed, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
