@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from graviton_packages.documents import MAINTAINER
-from graviton_packages.layout import CONFIGURATION, DOCUMENTS, LICENCES, MANUALS, OWN_FOLDERS, TREE, only_in
+from graviton_packages.layout import (
+    CONFIGURATION,
+    DOCUMENTS,
+    LICENCE_TEXT,
+    LICENCES,
+    MANUALS,
+    OWN_FOLDERS,
+    TREE,
+    only_in,
+)
 from graviton_packages.stage import Laid
 from graviton_packages.target import MINORS, Architecture
 
@@ -66,6 +75,8 @@ class Package(NamedTuple):
     """The time that all files get, in seconds since 1970."""
     tree: Laid
     """Its files."""
+    maintainer: str = MAINTAINER
+    """Who answers for it: "Name <address>"."""
 
     @property
     def file_name(self) -> str:
@@ -92,7 +103,7 @@ def describe(package: Package, changelog: Path) -> dict[str, Any]:
         "version_schema": "none",
         "section": "admin",
         "priority": "optional",
-        "maintainer": MAINTAINER,
+        "maintainer": package.maintainer,
         "vendor": "graviton-agent",
         "license": package.tree.licence,
         "changelog": str(changelog),
@@ -125,6 +136,6 @@ def _type(kind: str, target: str) -> str:
     if target.startswith(f"{CONFIGURATION}/"):
         return "config|noreplace"
     # nfpm leaves these two out of a deb.
-    if kind == "rpm" and target == LICENCES["rpm"]:
+    if kind == "rpm" and target in {LICENCES["rpm"], LICENCE_TEXT}:
         return "license"
     return "doc" if kind == "rpm" and target.startswith((DOCUMENTS, MANUALS)) else ""

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from graviton_packages.layout import LIBRARIES, TREE
+from graviton_packages.layout import LIBRARIES, LICENCE_TEXT, TREE
 from graviton_packages.libraries import Library
 from graviton_packages.target import Architecture
 
 MAINTAINER = "graviton-agent maintainers <maintainers@graviton-agent.invalid>"
-"""The address is no real one: who builds packages for others names himself."""
+"""If nobody else is named. The address is no real one: who builds packages for others names himself."""
 NAMESPACE = uuid.UUID("9b0b1a2e-5f0e-4a51-8c5e-6d1f7a0c2b44")
 """Of the identifiers of bills of materials, which are the same whenever the package is."""
 
@@ -32,8 +32,8 @@ def copyright_file(libraries: Sequence[Library]) -> str:
         f"Format: {FORMAT}\nUpstream-Name: graviton-agent",
         "Files: *\nCopyright: graviton-agent maintainers\nLicense: Apache-2.0\n"
         + _indented(
-            "Licensed under the Apache License, Version 2.0. On Debian systems its text is in\n"
-            "/usr/share/common-licenses/Apache-2.0; it is at https://www.apache.org/licenses/LICENSE-2.0 too."
+            "Licensed under the Apache License, Version 2.0. Its text is in\n"
+            f"/usr/share/common-licenses/Apache-2.0 on Debian systems, and in {LICENCE_TEXT} on others."
         ),
     ]
     for library in libraries:
@@ -53,12 +53,13 @@ def _indented(text: str) -> str:
     return textwrap.indent("\n".join(line or "." for line in lines), " ")
 
 
-def changelog(version: str, moment: int) -> str:
+def changelog(version: str, moment: int, maintainer: str) -> str:
     """CHANGELOG.md in the form that nfpm makes both packages' changelogs from [goreleaser/chglog].
 
     Args:
         version: of the package; what is released as another one comes below it.
         moment: the date of what isn't released yet, in seconds since 1970.
+        maintainer: who answers for it.
     """
     releases = re.split(r"(?m)^## ", (TREE / "CHANGELOG.md").read_text())[1:]
     entries = []
@@ -77,7 +78,7 @@ def changelog(version: str, moment: int) -> str:
         entries.append({
             "semver": version if number == 0 else named,
             "date": when.isoformat(),
-            "packager": MAINTAINER,
+            "packager": maintainer,
             "deb": {"urgency": "medium", "distributions": ["stable"]},
             "changes": [{"note": note} for note in notes],
         })  # fmt: skip
