@@ -36,11 +36,11 @@ test: $(BIN)/.test ## Lint, types and the whole default test suite.
 
 .PHONY: test-graviton
 test-graviton: $(BIN)/.test ## The agent in emulated EC2 machines, with real aarch64 torch (an hour, root).
-	@$(BIN)/python -m tests.graviton $(ARGS)
+	@PYTHONPATH=packaging $(BIN)/python -m tests.graviton $(ARGS)
 
 .PHONY: test-dispatch
 test-dispatch: $(BIN)/.test ## Which settings are alive: real aarch64 torch on emulated cores (half an hour).
-	@$(BIN)/python -m tests.graviton.dispatch $(ARGS)
+	@PYTHONPATH=packaging $(BIN)/python -m tests.graviton.dispatch $(ARGS)
 
 .PHONY: check
 check: $(BIN)/.test ## Lint and types only: seconds.
@@ -111,4 +111,4 @@ bench-fleet: $(BIN)/.test ## How long `fleet report` takes over 10,000 hosts' fi
 
 .PHONY: bench-daemon
 bench-daemon: $(BIN)/.test ## What the idle daemon costs and how soon it is ready, beside TuneD (a quarter of an hour, root).
-	$(BIN)/python -m benchmarks.idle_daemon $(ARGS)
+	PYTHONPATH=packaging $(BIN)/python -m benchmarks.idle_daemon $(ARGS)

@@ -331,7 +331,7 @@ def measured(machine: Managed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
 
     def measure(_scene: object, unit: str, wishes: object, narrate: Any) -> Calibrated:
         narrate(f"{unit}: measuring with {wishes}")
-        began = datetime.now(UTC)
+        reverted = machine.scene.reverts.read().of(unit)
         result = results.get(unit, {})
         if isinstance(result, AgentError):
             raise result
@@ -340,7 +340,7 @@ def measured(machine: Managed, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
         profile = machine.calibrated(unit, **result)
         machine.store.remove(unit)
         meanwhile()
-        return Calibrated(changed(), profile, began)
+        return Calibrated(changed(), profile, reverted)
 
     monkeypatch.setattr(calibrate_module, "calibrate_unit", measure)
     return results
@@ -437,7 +437,7 @@ def test_what_torch_calls_its_version_can_not_speak_to_the_terminal(
 
     def measure(_scene: object, unit: str, _wishes: object, narrate: Any) -> Calibrated:
         narrate("torch \x1b[31mis red")
-        return Calibrated(hostile, machine.calibrated(unit), datetime.now(UTC))
+        return Calibrated(hostile, machine.calibrated(unit), None)
 
     monkeypatch.setattr(calibrate_module, "calibrate_unit", measure)
     result = command("calibrate", "llm.service")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any, Self
 
 import pytest
@@ -17,6 +16,7 @@ from graviton_agent.control.calibration import (
     host_inside,
     make_request,
 )
+from graviton_agent.control.writing import revert
 from graviton_agent.errors import AgentError, ResourceError
 from graviton_agent.host import Host, read_host
 from graviton_agent.profiles.application import State
@@ -143,8 +143,9 @@ class Calibrating:
         self.meanwhile()
         return changed()
 
-    def calibrate(self) -> Calibrated:
-        return calibrate_unit(self.machine.scene, "llm.service", Wishes(seed=7), lambda _words: None)
+    def calibrate(self, *, unasked: bool = False) -> Calibrated:
+        wishes = Wishes(seed=7, unasked=unasked)
+        return calibrate_unit(self.machine.scene, "llm.service", wishes, lambda _words: None)
 
 
 @pytest.fixture
@@ -233,7 +234,20 @@ def test_the_bounds_of_the_configuration_reach_what_decides(calibrating: Calibra
     assert (rules.memory_margin_bytes, rules.memory_margin_share) == (0, 0.1)
 
 
-def test_a_calibration_knows_when_it_began(calibrating: Calibrating) -> None:
-    times: list[datetime] = []
-    calibrating.meanwhile = lambda: times.append(datetime.now(UTC))
-    assert calibrating.calibrate().began <= times[0]
+def test_a_calibration_knows_whether_the_unit_was_reverted_as_it_began(calibrating: Calibrating) -> None:
+    scene = calibrating.machine.scene
+
+    def meanwhile() -> None:
+        revert(scene, ["llm.service"])
+
+    calibrating.meanwhile = meanwhile
+    assert calibrating.calibrate().reverted is None
+    calibrating.meanwhile = lambda: None
+    assert calibrating.calibrate().reverted == scene.reverts.read().of("llm.service")
+
+
+def test_the_agent_itself_calibrates_nothing_that_was_reverted_a_moment_ago(calibrating: Calibrating) -> None:
+    revert(calibrating.machine.scene, ["llm.service"])
+    with pytest.raises(AgentError, match=r"llm\.service was reverted"):
+        calibrating.calibrate(unasked=True)
+    assert "request" not in calibrating.seen

@@ -111,7 +111,7 @@ def test_applied_by_its_name_it_is_taken_up_again(machine: Managed) -> None:
 def test_a_new_calibration_takes_it_up_again(machine: Managed) -> None:
     profile = machine.calibrated()
     revert(machine.scene, [])
-    kept = keep(machine.scene, profile, began=datetime.now(UTC))
+    kept = keep(machine.scene, profile, reverted=machine.scene.reverts.read().of("llm.service"))
     assert kept is not None
     assert kept.state is State.APPLIED
     assert machine.variables() == BF16
@@ -127,9 +127,8 @@ def test_without_names_all_units_are_reverted(machine: Managed) -> None:
 
 def test_what_was_reverted_while_it_was_calibrated_stays_so(machine: Managed) -> None:
     profile = machine.calibrated()
-    began = datetime.now(UTC)
     revert(machine.scene, ["llm.service"])
-    kept = keep(machine.scene, profile, began=began)
+    kept = keep(machine.scene, profile, reverted=None)
     assert kept is not None
     assert kept.state is State.REVERTED
     assert machine.environment() is None
@@ -193,7 +192,7 @@ def test_a_state_directory_of_somebody_elses_is_not_believed(
 def test_a_profile_that_is_kept_replaces_the_former_one(machine: Managed) -> None:
     machine.calibrated()
     apply(machine.scene, [])
-    kept = keep(machine.scene, machine.calibrated(**KEEP), began=NOW)
+    kept = keep(machine.scene, machine.calibrated(**KEEP), reverted=None)
     assert kept is not None
     assert kept.state is State.DEFAULT
     assert machine.environment() is None
@@ -203,7 +202,7 @@ def test_the_profile_of_a_unit_that_is_managed_no_more_is_kept_for_later(machine
     profile = machine.calibrated()
     machine.store.remove("llm.service")
     machine.host.tree.write("etc/graviton-agent/conf.d/20-llm.service.toml", "")
-    assert keep(machine.scene, profile, began=NOW) is None
+    assert keep(machine.scene, profile, reverted=None) is None
     assert machine.store.read("llm.service") == profile
     assert machine.environment() is None
 
@@ -368,7 +367,7 @@ def test_the_profiles_that_tests_keep_are_those_of_their_units(machine: Managed)
 def test_a_new_profile_is_kept_and_put_in_place_only_when_the_agent_is_up(machine: Managed) -> None:
     profile = machine.calibrated()
     machine.agent("inactive")
-    outlook = keep(machine.scene, profile, began=profile.calibrated)
+    outlook = keep(machine.scene, profile, reverted=None)
     assert outlook is not None
     assert (outlook.state, outlook.changes, outlook.is_agent_up) == (State.APPLIED, False, False)
     assert machine.environment() is None

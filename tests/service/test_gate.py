@@ -136,7 +136,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_command_gets_the_units_name(command: Path, tmp_path: Path) -> None:
     command.write_text(f"import sys; open('{tmp_path}/told', 'w').write(' '.join(sys.argv[1:]))")
     assert run_calibration(UNIT, 30.0)
-    assert (tmp_path / "told").read_text() == f"calibrate {UNIT}"
+    assert (tmp_path / "told").read_text() == f"calibrate --unasked {UNIT}"
 
 
 def test_a_command_that_fails_has_failed(command: Path) -> None:

@@ -84,6 +84,9 @@ def calibrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure a unit, and neither keep nor apply its profile.")
     ] = False,
+    unasked: Annotated[
+        bool, typer.Option("--unasked", hidden=True, help="The agent wants it: not of what was reverted.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Write the JSON record there as well.")
     ] = None,
@@ -134,7 +137,8 @@ def calibrate(
             "--memory-margin": memory_margin,
         }
         _refuse_for_units(units[0], [option for option, value in configured.items() if value is not None])
-        wishes = Wishes(seed, _rules(budget, None, None).budget_seconds if budget else None, limit, operators)
+        seconds = _rules(budget, None, None).budget_seconds if budget else None
+        wishes = Wishes(seed, seconds, limit, operators, unasked)
         return calibrate_units(units, wishes, dry_run=dry_run, output=output, as_json=as_json)
     if dry_run:
         raise UsageError("--dry-run is for units", hint="without units nothing is applied anyway")

@@ -90,7 +90,7 @@ def _follow(scene: Scene, found: Calibrated, *, dry_run: bool) -> str:
     """Keeps the profile and puts in place what follows from it; says so."""
     if dry_run:
         return f"{INDENT}A dry run: there is a record, and no profile."
-    outlook = keep(scene.again(), found.profile, began=found.began)
+    outlook = keep(scene.again(), found.profile, reverted=found.reverted)
     if outlook is None:
         return f"{INDENT}{found.profile.unit} is managed no more: its profile is kept for later."
     return render_kept(outlook)

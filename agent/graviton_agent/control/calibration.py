@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from graviton_agent.calibration.environment import MANAGER_PREFIXES, steers
 from graviton_agent.calibration.memory import check_memory
@@ -35,6 +35,8 @@ class Wishes:
     budget_seconds: float | None = None
     memory_limit: int | None = None
     operators: bool = False
+    unasked: bool = False
+    """It is the agent that wants it, and the operator may have reverted the unit since it last looked."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Calibrated:
 
     record: Record
     profile: Profile
-    began: datetime
-    """What the operator has said since then, this doesn't overrule."""
+    reverted: datetime | None
+    """Since when the unit was, as this began. What the operator has said since, this doesn't overrule."""
 
 
 def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -> Calibrated:
@@ -58,8 +60,10 @@ def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -
 
     Raises AgentError.
     """
-    began = datetime.now(UTC)
     unit = scene.require_managed(name)
+    reverted = scene.reverts.read().of(unit.name)
+    if reverted is not None and wishes.unasked:
+        raise AgentError(f"{unit.name} was reverted", hint=f"graviton-agent calibrate {unit.name}")
     managed = scene.configuration.unit(unit.name)
     assert managed is not None  # noqa: S101 - it was just required
     subject = make_subject(unit, managed, scene.manager, scene.root)
@@ -104,7 +108,7 @@ def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -
         record=str(record_path(record, state)),
         seconds=round(record.seconds, 1),
     )
-    return Calibrated(record, profile, began)
+    return Calibrated(record, profile, reverted)
 
 
 def given_environment(subject: Subject, seen: Mapping[str, str]) -> dict[str, str]:

@@ -47,20 +47,21 @@ def revert(scene: Scene, named: Collection[str]) -> tuple[Outlook, ...]:
         return _put(scene, named)
 
 
-def keep(scene: Scene, profile: Profile, *, began: datetime) -> Outlook | None:
+def keep(scene: Scene, profile: Profile, *, reverted: datetime | None) -> Outlook | None:
     """Keeps a new profile and puts in place what follows from it. Raises AgentError.
 
     Args:
         scene: of now.
         profile: what was found.
-        began: when the calibration began. What was reverted before is taken up again, and what was reverted
-            meanwhile is not.
+        reverted: since when the unit was, as the calibration began. Then it is taken up again, but not if it
+            was reverted meanwhile; that a clock was set meanwhile makes no difference.
 
     Returns the unit as it was before; None if it is managed no more.
     """
     with scene.store.locked():
         scene.store.write(profile)
-        scene.reverts.take_up(profile.unit, before=began)
+        if scene.reverts.read().of(profile.unit) == reverted:
+            scene.reverts.take_up(profile.unit)
         return next(iter(_put(scene, [profile.unit])), None)
 
 

@@ -76,17 +76,9 @@ class RevertStore:
         self._forget_instances(name)
         self._write(name, Said(Word.REVERTED, now))
 
-    def take_up(self, name: str, *, before: datetime | None = None) -> None:
-        """Ends that, for a unit or for a template with all its instances. Raises StateError.
-
-        Args:
-            name: the unit or template.
-            before: what was said since then stays.
-        """
+    def take_up(self, name: str) -> None:
+        """Ends that, for a unit or for a template with all its instances. Raises StateError."""
         reverts = self.read()
-        since = reverts.of(name)
-        if before is not None and since is not None and since >= before:
-            return
         self._forget_instances(name)
         if reverts.of(template_of(name) or "") is not None:
             self._write(name, Said(Word.APPLIED, datetime.now(UTC)))

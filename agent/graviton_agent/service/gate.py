@@ -96,7 +96,7 @@ def run_calibration(unit: str, seconds: float) -> bool:
 
     from graviton_agent.service.configured import own_command  # noqa: PLC0415
 
-    process = subprocess.Popen([*own_command(), "calibrate", unit])
+    process = subprocess.Popen([*own_command(), "calibrate", "--unasked", unit])
     try:
         return process.wait(seconds) == 0
     except subprocess.TimeoutExpired:
