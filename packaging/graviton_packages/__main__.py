@@ -6,7 +6,7 @@ from pathlib import Path
 
 from graviton_agent import __version__
 from graviton_packages.build import DIST, WORK, build
-from graviton_packages.documents import MAINTAINER
+from graviton_packages.changelog import MAINTAINER
 from graviton_packages.programs import BuildError
 from graviton_packages.repository import make_repositories
 

@@ -7,9 +7,9 @@ import sysconfig
 from pathlib import Path
 
 from graviton_agent import __version__
+from graviton_packages import changelog
 from graviton_packages.bytecode import compile_all, find_python
 from graviton_packages.description import RELEASE, Package, describe
-from graviton_packages.documents import MAINTAINER, changelog
 from graviton_packages.layout import TREE
 from graviton_packages.programs import run
 from graviton_packages.sizes import table
@@ -22,7 +22,9 @@ WORK = TREE / "build" / "packages"
 """Where packages, and what is made on the way to them, go if nothing else is said."""
 
 
-def build(dist: Path, work: Path, version: str = __version__, maintainer: str = MAINTAINER) -> list[Path]:
+def build(
+    dist: Path, work: Path, version: str = __version__, maintainer: str = changelog.MAINTAINER
+) -> list[Path]:
     """Builds all packages and returns their files, after printing what takes their room.
 
     Raises BuildError.
@@ -63,8 +65,10 @@ def commit_time() -> int:
 def pack(package: Package, dist: Path) -> Path:
     """Makes one package of a laid out tree, and returns its file. Raises BuildError."""
     work = package.tree.root.parent
-    changes = work / "changelog.json"
-    changes.write_text(changelog(f"{package.version}-{RELEASE}", package.moment, package.maintainer))
+    changes = work / f"changelog.{package.kind}"
+    changelog_of = {"deb": changelog.debian, "rpm": changelog.rpm}[package.kind]
+    released = changelog.releases(package.version, package.moment)
+    changes.write_bytes(changelog_of(released, RELEASE, package.maintainer))
     description = work / "nfpm.json"
     description.write_text(json.dumps(describe(package, changes), indent=1))
     target = dist / package.file_name
