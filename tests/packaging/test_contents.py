@@ -1,5 +1,6 @@
 """What is in the built packages."""
 
+import gzip
 import hashlib
 import json
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from graviton_agent import __version__
 from graviton_packages.build import build
 from graviton_packages.bytecode import find_python
 from graviton_packages.layout import DOCUMENTS, LIBRARIES, LIBRARY, OWN_FOLDERS
@@ -127,6 +129,15 @@ def test_its_bill_of_materials_is_what_cyclonedx_says_it_should_be(unpacked: Pat
     )
     done = subprocess.run(command, input=document, capture_output=True, check=True)
     assert done.stdout == b"None\n"
+
+
+def test_debian_s_tools_read_its_changelog(unpacked: Path, tmp_path: Path) -> None:
+    text = gzip.decompress(_below(unpacked, f"{DOCUMENTS}/changelog.Debian.gz").read_bytes())
+    (tmp_path / "changelog").write_bytes(text)
+    command = ("dpkg-parsechangelog", "--file", str(tmp_path / "changelog"), "--all")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert f"Version: {__version__}-1" in done.stdout.splitlines()
 
 
 def test_it_has_the_licence_of_every_library(unpacked: Path) -> None:
