@@ -71,9 +71,11 @@ def _make_apt(debs: Sequence[Path], folder: Path, fingerprint: str) -> None:
 
 
 def _make_dnf(rpms: Sequence[Path], folder: Path, fingerprint: str) -> None:
+    # Debian's rpm looks for gpg2, which is a package of its own there.
+    options = ("--define", f"__gpg {shutil.which('gpg')}", "--define", f"_gpg_name {fingerprint}")
     for rpm in rpms:
         shutil.copy(rpm, folder)
-        run("rpmsign", "--define", f"_gpg_name {fingerprint}", "--addsign", str(folder / rpm.name))
+        run("rpmsign", *options, "--addsign", str(folder / rpm.name))
     run("createrepo_c", "--quiet", "--general-compress-type=gz", str(folder))
     run("gpg", "--batch", "--yes", "--local-user", fingerprint, "--armor", "--detach-sign",
          str(folder / "repodata" / "repomd.xml"))  # fmt: skip
