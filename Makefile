@@ -35,7 +35,7 @@ test: $(BIN)/.test ## Lint, types and the whole default test suite.
 	$(BIN)/pytest
 
 .PHONY: test-graviton
-test-graviton: $(BIN)/.test ## The agent in emulated EC2 machines, with real aarch64 torch (an hour, root).
+test-graviton: $(BIN)/.test packages ## The agent in emulated EC2 machines, with real aarch64 torch (an hour, root).
 	@PYTHONPATH=packaging $(BIN)/python -m tests.graviton $(ARGS)
 
 .PHONY: test-dispatch

@@ -88,6 +88,10 @@ class Guest:
         status = found["exitcode"] if "exitcode" in found else 128 + int(found["signal"])
         return Finished(status, _text(found, "out-data"), _text(found, "err-data"))
 
+    def power_off(self) -> None:
+        """Has the machine shut down; there is no answer to that."""
+        self._send(_question("guest-shutdown", {"mode": "powerdown"}))
+
     def _ask(self, command: str, arguments: dict[str, Any]) -> Any:
         try:
             self._send(_question(command, arguments))

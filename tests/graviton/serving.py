@@ -16,8 +16,10 @@ BF16, MIN_DIM = "DNNL_DEFAULT_FPMATH_MODE", "TORCH_MKLDNN_MATMUL_MIN_DIM"
 CALIBRATION_SECONDS = 4 * 3600.0
 """A bound for what hangs."""
 
-# It says by torch's own log which kernels it runs: oneDNN prints nothing of what BLAS computes.
+# It says by torch's own log which kernels it runs: oneDNN prints nothing of what BLAS computes. That log goes
+# through the buffer of C's standard output, of which Python knows nothing.
 SERVE = f"""
+import ctypes
 import time
 import torch
 
@@ -25,13 +27,13 @@ torch.set_grad_enabled(False)
 model = torch.nn.Sequential(torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 16)).eval()
 with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
     model(torch.rand(64, 256))
+ctypes.CDLL(None).fflush(None)
 print("{READY}", torch.__version__, torch.get_num_threads(), flush=True)
 while True:
     time.sleep(3600)
 """
 CONFIGURATION = """gates = "2h"
 [quiet]
-duration = "1s"
 load = 100.0
 pressure = 100.0
 steal = 100.0
