@@ -162,7 +162,7 @@ def boot(
     clock: Clock = Clock.INSTRUCTIONS,
     read_only: Sequence[Path] = (),
 ) -> Iterator[Machine]:
-    """Boots a machine, and takes it away at the end, as if by pulling its plug.
+    """A machine that is booting; it is taken away at the end, as if by pulling its plug.
 
     Args:
         qemu: the emulator.
@@ -198,9 +198,7 @@ def boot(
         guest = None
         try:
             guest = _connect(process, wire, console)
-            machine = Machine(process, guest, console)
-            machine.wait_until_booted()
-            yield machine
+            yield Machine(process, guest, console)
         finally:
             if guest is not None:
                 guest.close()

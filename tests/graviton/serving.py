@@ -43,7 +43,7 @@ batches = "4,64"
 allow_bf16 = true
 settings = {settings}
 threads = 1
-budget = "1h"
+budget = "{budget}"
 calibrate = "{calibrate}"
 """
 
@@ -62,15 +62,19 @@ WantedBy=multi-user.target
 """
 
 
-def configuration(*settings: str, calibrate: str, more: str = "") -> str:
+def configuration(*settings: str, calibrate: str, budget: str = "5min", more: str = "") -> str:
     """The agent's configuration: a small model, a batch on each side of torch's own threshold of 8.
 
     Args:
         settings: which may be tried.
         calibrate: when.
+        budget: how long it may take by the machine's clock.
         more: further options of the unit.
     """
-    return CONFIGURATION.format(unit=UNIT, settings=json.dumps(settings), calibrate=calibrate) + more
+    filled = CONFIGURATION.format(
+        unit=UNIT, settings=json.dumps(settings), calibrate=calibrate, budget=budget
+    )
+    return filled + more
 
 
 def prepare(machine: Machine) -> None:

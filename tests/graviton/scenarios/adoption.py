@@ -29,7 +29,7 @@ def play(bench: Bench, checks: Checks) -> None:
     """One disk, two instances."""
     with bench.disk() as disk:
         with bench.boot(disk, C7G) as machine:
-            bench.product.install(machine)
+            bench.install(machine)
             prepare(machine)
             plant(machine, TORCH)
             configure(machine, configuration("bf16", calibrate="manual"))

@@ -28,7 +28,7 @@ def play(bench: Bench, checks: Checks) -> None:
     """Calibrates by hand, for the machine's own time runs away from the agent's services."""
     with bench.machine(C7G, clock=Clock.REAL) as machine:
         prepare(machine)
-        configure(machine, configuration("bf16", calibrate="manual", more=PATIENT))
+        configure(machine, configuration("bf16", calibrate="manual", budget="2h", more=PATIENT))
         machine.add_units({UNIT: unit_file(TORCH), f"{SERVICE}.d/50-patient.conf": PATIENT_SERVICE})
         calibrate(machine, checks)
 
