@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PORT = "org.qemu.guest_agent.0"
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.5
 """Between two questions whether a command has ended. Each of them costs the machine time."""
 ANSWER_SECONDS = 900.0
 LARGEST_ANSWER = 64 * 1024 * 1024

@@ -62,7 +62,7 @@ WantedBy=multi-user.target
 """
 
 
-def configuration(*settings: str, calibrate: str, budget: str = "5min", more: str = "") -> str:
+def configuration(*settings: str, calibrate: str, budget: str = "2min", more: str = "") -> str:
     """The agent's configuration: a small model, a batch on each side of torch's own threshold of 8.
 
     Args:
