@@ -39,7 +39,7 @@ pressure = 100.0
 steal = 100.0
 [units."{unit}"]
 layers = "256x256,256x16"
-batches = "4,64"
+batches = "{batches}"
 allow_bf16 = true
 settings = {settings}
 threads = 1
@@ -62,17 +62,20 @@ WantedBy=multi-user.target
 """
 
 
-def configuration(*settings: str, calibrate: str, budget: str = "2min", more: str = "") -> str:
-    """The agent's configuration: a small model, a batch on each side of torch's own threshold of 8.
+def configuration(
+    *settings: str, calibrate: str, batches: str = "64", budget: str = "2min", more: str = ""
+) -> str:
+    """The agent's configuration, and a small model of the unit's.
 
     Args:
         settings: which may be tried.
         calibrate: when.
+        batches: of the model.
         budget: how long it may take by the machine's clock.
         more: further options of the unit.
     """
     filled = CONFIGURATION.format(
-        unit=UNIT, settings=json.dumps(settings), calibrate=calibrate, budget=budget
+        unit=UNIT, settings=json.dumps(settings), calibrate=calibrate, batches=batches, budget=budget
     )
     return filled + more
 
