@@ -81,6 +81,7 @@ def boot_machine(release: Release) -> Iterator[RebootableContainer]:
 def _leave_file() -> None:
     made_for = observe((*HOST_FACTS, *torch_facts(TORCH)), Observer())
     variable = Variable("OMP_NUM_THREADS", "4", 1.28, date(2026, 11, 23))
+    Path(ENVIRONMENT).mkdir(parents=True)
     environment_file.write(Path(ENVIRONMENT), EnvironmentFile(UNIT, made_for, (variable,)))
 
 
