@@ -25,6 +25,28 @@ def test_the_launcher_tries_the_supported_pythons_newest_first() -> None:
     assert [f"3.{minor}" for minor in found[1].split()] == list(reversed(MINORS))
 
 
+def _launch(folder: Path, *minors: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the launcher where these are all the Pythons of /usr/bin; each prints its name and arguments."""
+    for minor in minors:
+        python = folder / f"python3.{minor}"
+        python.write_text('#!/bin/sh\necho "${0##*/} $*"\n')
+        python.chmod(0o755)
+    text = LAUNCHER.read_text().replace("/usr/bin/python", f"{folder}/python")
+    command = ("sh", "-c", text, "graviton-agent", "detect", "--json")
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_launcher_runs_the_newest_supported_python_that_is_there(tmp_path: Path) -> None:
+    launched = _launch(tmp_path, "9", "11", "13", "15")
+    assert launched.stdout == "python3.13 -ISB /usr/lib/graviton-agent/run.py detect --json\n"
+
+
+def test_the_launcher_says_what_it_would_need(tmp_path: Path) -> None:
+    refused = _launch(tmp_path, "9")
+    assert refused.returncode == 1
+    assert "there is no Python 3.11, 3.12, 3.13 or 3.14 in /usr/bin" in refused.stderr
+
+
 @pytest.mark.parametrize(
     "script", [LAUNCHER, TREE / "packaging" / "install-tools", *SCRIPTS], ids=lambda path: path.name
 )
