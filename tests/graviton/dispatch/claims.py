@@ -101,6 +101,12 @@ def _of_dispatch(looks: Looks, host: Host) -> Iterator[Claim]:
         found = {case.batch: sorted(default_split(seen, case)) for case in WORKLOAD.cases}
         due = {case.batch: sorted(backend_split(WORKLOAD, case, threshold)) for case in WORKLOAD.cases}
         yield Claim(f"{name}: products up to {threshold} go to BLAS, bit for bit", found == due, f"{found}")
+    blas = [
+        [product.blas_digest for case in look.seen.cases for product in case.products]
+        for look in looks.values()
+    ]
+    same = all(one == blas[0] for one in blas)
+    yield Claim("the BLAS library's bits are the same in each process", same, f"{len(blas[0])} products")
     for name in (LOWERED, RAISED):
         expected = BF16_KERNEL if host.bf16 else FP32_KERNEL
         kernels = looks[name].seen.case(ABOVE + 1).kernels

@@ -21,7 +21,7 @@ def process(threshold: int, *, bf16: bool = False, asked: int = 0, threads: int 
     """A process that gives products up to the threshold to BLAS, and the others to oneDNN."""
     cases = tuple(case_of(case, backend_split(WORKLOAD, case, threshold), bf16) for case in WORKLOAD.cases)
     observation = Observation(cases, "control", "control by BLAS", threads, Memory(0, 0, 0))
-    return Look(observation, "", asked)
+    return Look(observation, "", asked, "2026-01-01")
 
 
 def case_of(case: Case, blas: frozenset[int], bf16: bool) -> CaseObservation:
@@ -94,6 +94,15 @@ def test_bits_and_log_must_agree() -> None:
     silent = tuple(replace(case, kernels=()) for case in look.seen.cases)
     looks = processes() | {DEFAULT: replace(look, observation=replace(look.seen, cases=silent))}
     assert f"{DEFAULT}: bits and oneDNN's log agree on the batches it works for" in wrong(looks, graviton(3))
+
+
+def test_a_blas_library_that_computes_something_else_in_each_process_is_wrong() -> None:
+    look = process(8)
+    first, *rest = look.seen.cases
+    other = replace(first.products[0], blas_digest="other", digest="other")
+    changed = replace(first, products=(other, *first.products[1:]))
+    looks = processes() | {DEFAULT: replace(look, observation=replace(look.seen, cases=(changed, *rest)))}
+    assert wrong(looks, graviton(3)) == ["the BLAS library's bits are the same in each process"]
 
 
 def test_fp32_weights_with_the_error_of_bf16_are_wrong() -> None:
