@@ -20,7 +20,15 @@ from typing import NoReturn
 
 from graviton_agent.errors import InterpreterError
 from tests.graviton.dispatch import looks, rows
-from tests.graviton.dispatch.claims import Claim, claims, observed, own_threshold
+from tests.graviton.dispatch.claims import (
+    BREAKS,
+    ZERO,
+    Claim,
+    claims,
+    empty_threshold,
+    observed,
+    own_threshold,
+)
 from tests.graviton.dispatch.looks import CORES, DEFAULT, ENVIRONMENTS, Look, Probed
 from tests.graviton.dispatch.notebook import forget
 from tests.graviton.dispatch.table import DOCUMENT, Row, put, replaced
@@ -34,11 +42,12 @@ PROBED = "neoverse-v1"
 """Where each torch is asked about itself: its build is the same on every core."""
 
 BUILDS = {
-    "2.6.0": ("24.09", "openblas", "0.3.28", "malloc"),
-    "2.9.1": ("25.02", "openblas", "0.3.30", "malloc"),
-    "2.10.0": ("52.6.0", "openblas", "0.3.30", "mimalloc"),
+    "2.6.0": ("24.09", "openblas", "0.3.28", "malloc", ZERO),
+    "2.9.1": ("25.02", "openblas", "0.3.30", "malloc", BREAKS),
+    "2.10.0": ("52.6.0", "openblas", "0.3.30", "mimalloc", BREAKS),
 }
-"""The Arm Compute Library, the BLAS library and the allocator of PyPI's wheels, by the strings in them."""
+"""The Arm Compute Library, the BLAS library and the allocator of PyPI's wheels, by the strings in them, and
+what an empty threshold does."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +93,11 @@ def _prepare(arguments: argparse.Namespace) -> None:
         unpacked(torch)
 
 
-def _parts(pool: WorkerProcesses, arguments: argparse.Namespace) -> "Iterator[tuple[str, list[Claim]]]":
+def _parts(pool: WorkerProcesses, arguments: argparse.Namespace) -> Iterator[tuple[str, list[Claim]]]:
     """Starts everything at once, and gives the claims of each torch, and of each core, as they come."""
     start = pool.apply_async
     builds = {torch: start(looks.build, (torch, PROBED)) for torch in arguments.torch}
-    broken = {torch: start(looks.look_at_empty_threshold, (torch, PROBED)) for torch in arguments.torch}
+    empty = {torch: start(looks.look_at_empty_threshold, (torch, PROBED)) for torch in arguments.torch}
     cells = [
         Cell(
             torch,
@@ -99,7 +108,7 @@ def _parts(pool: WorkerProcesses, arguments: argparse.Namespace) -> "Iterator[tu
         for torch, core in itertools.product(arguments.torch, arguments.core)
     ]
     for torch in arguments.torch:
-        yield f"torch {torch}", [*_of_build(torch, builds[torch].get()), _of_broken(broken[torch].get())]
+        yield f"torch {torch}", _of_build(torch, builds[torch].get(), empty[torch].get())
     for cell in cells:
         yield f"torch {cell.torch} on {cell.core}", _of_cell(cell)
 
@@ -120,19 +129,16 @@ def _of_cell(cell: Cell) -> list[Claim]:
     return made
 
 
-def _of_broken(look: Look) -> Claim:
-    """torch breaks on it, so the product must never write it."""
-    problem = look.problem or "it computes"
-    return Claim("an empty TORCH_MKLDNN_MATMUL_MIN_DIM breaks every product", "stoi" in problem, problem)
-
-
-def _of_build(torch: str, probed: Probed) -> Iterator[Claim]:
+def _of_build(torch: str, probed: Probed, look: Look) -> list[Claim]:
     """Keeps what the probe found, which must be what the wheel is known to hold."""
-    build = probed.build
-    _keep("builds", (torch,), rows.of_build(build, probed.day))
-    found = (build.acl_version, build.blas, build.blas_version, build.allocator)
-    yield Claim(f"the probe knows torch {torch}'s libraries", found == BUILDS[torch], f"{found}")
-    yield Claim("the probe finds the core's bf16 and SVE", bool(build.bf16_hardware), build.cpu_capability)
+    build, empty, (*libraries, due) = probed.build, empty_threshold(look), BUILDS[torch]
+    _keep("builds", (torch,), rows.of_build(build, empty, max(probed.day, look.day)))
+    found = [build.acl_version, build.blas, build.blas_version, build.allocator]
+    return [
+        Claim(f"the probe knows torch {torch}'s libraries", found == libraries, f"{found}"),
+        Claim("the probe finds the core's bf16 and SVE", bool(build.bf16_hardware), build.cpu_capability),
+        Claim(f"an empty TORCH_MKLDNN_MATMUL_MIN_DIM {due}", empty == due, empty),
+    ]
 
 
 def _keep(table: str, key: Row, cells: Row) -> None:

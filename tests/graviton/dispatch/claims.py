@@ -30,6 +30,9 @@ LEAST_ASKED = 4 << 20
 FP32_ERROR = 1e-5
 """Above the relative error of any fp32 product here, and below that of any bf16 product."""
 FP32_KERNEL, BF16_KERNEL = "gemm:acl wei:f32", "gemm:acl wei:bf16"
+BREAKS, ZERO = "breaks every product", "counts as 0"
+"""What torch makes of an empty threshold: std::stoi refuses it, and std::atoi, which older releases call,
+doesn't [pytorch aten/src/ATen/native/LinearAlgebra.cpp]."""
 
 Looks = Mapping[str, Look]
 
@@ -71,6 +74,13 @@ def own_threshold(default: Observation) -> int | None:
         case.batch for case in WORKLOAD.cases if len(default_split(default, case)) == len(WORKLOAD.layers)
     ]
     return max(whole, default=None)
+
+
+def empty_threshold(look: Look) -> str:
+    """What torch makes of an empty threshold; in the words of the failure if it is something unheard of."""
+    if look.problem:
+        return BREAKS if "stoi" in look.problem else look.problem
+    return ZERO if own_threshold(look.seen) is None else "is ignored"
 
 
 def claims(looks: Looks, host: Host, build: TorchBuild) -> list[Claim]:

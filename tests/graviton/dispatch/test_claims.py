@@ -8,7 +8,7 @@ from graviton_agent.calibration.trial import CaseObservation, Memory, Observatio
 from graviton_agent.host import Host
 from graviton_agent.torch_build import TorchBuild
 from graviton_agent.workload import Case, backend_split
-from tests.graviton.dispatch.claims import claims, observed, own_threshold
+from tests.graviton.dispatch.claims import BREAKS, ZERO, claims, empty_threshold, observed, own_threshold
 from tests.graviton.dispatch.looks import ABOVE, BELOW, DEFAULT, LOWERED, RAISED, THREADS, WORKLOAD, Look
 from tests.simulator.builds import TORCH_2_9_1, TORCH_2_10_0
 from tests.simulator.dispatch import Machine
@@ -115,3 +115,16 @@ def test_torchs_own_threshold_is_the_largest_batch_that_goes_to_blas(
     threshold: int, batch: int | None
 ) -> None:
     assert own_threshold(process(threshold).seen) == batch
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        (process(0), ZERO),
+        (process(8), "is ignored"),
+        (Look(None, "RuntimeError: stoi", 0, "2026-01-01"), BREAKS),
+        (Look(None, "killed by SIGKILL", 0, "2026-01-01"), "killed by SIGKILL"),
+    ],
+)
+def test_what_torch_makes_of_an_empty_threshold_is_told(look: Look, words: str) -> None:
+    assert empty_threshold(look) == words
