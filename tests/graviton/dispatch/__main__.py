@@ -21,15 +21,18 @@ from typing import NoReturn
 from graviton_agent.errors import InterpreterError
 from tests.graviton.dispatch import looks, rows
 from tests.graviton.dispatch.claims import (
+    BF16_ATTRIBUTE,
     BREAKS,
+    FP32_KERNEL,
     ZERO,
     Claim,
     claims,
     empty_threshold,
+    misleading,
     observed,
     own_threshold,
 )
-from tests.graviton.dispatch.looks import CORES, DEFAULT, ENVIRONMENTS, Look, Probed
+from tests.graviton.dispatch.looks import CORES, DEFAULT, ENVIRONMENTS, Log, Look, Probed
 from tests.graviton.dispatch.notebook import forget
 from tests.graviton.dispatch.table import DOCUMENT, Row, put, replaced
 from tests.graviton.kept import PreparationError
@@ -40,6 +43,8 @@ from tests.graviton.wheels import TORCH, unpacked
 
 PROBED = "neoverse-v1"
 """Where each torch is asked about itself: its build is the same on every core."""
+WITHOUT_BF16 = "neoverse-n1"
+"""Where oneDNN's log would mislead who looks for bf16 in it."""
 
 BUILDS = {
     "2.6.0": ("24.09", "openblas", "0.3.28", "malloc", ZERO),
@@ -98,6 +103,7 @@ def _parts(pool: WorkerProcesses, arguments: argparse.Namespace) -> Iterator[tup
     start = pool.apply_async
     builds = {torch: start(looks.build, (torch, PROBED)) for torch in arguments.torch}
     empty = {torch: start(looks.look_at_empty_threshold, (torch, PROBED)) for torch in arguments.torch}
+    logs = {torch: start(looks.log, (torch, WITHOUT_BF16)) for torch in arguments.torch}
     cells = [
         Cell(
             torch,
@@ -108,7 +114,8 @@ def _parts(pool: WorkerProcesses, arguments: argparse.Namespace) -> Iterator[tup
         for torch, core in itertools.product(arguments.torch, arguments.core)
     ]
     for torch in arguments.torch:
-        yield f"torch {torch}", _of_build(torch, builds[torch].get(), empty[torch].get())
+        seen = (builds[torch].get(), empty[torch].get(), logs[torch].get())
+        yield f"torch {torch}", _of_build(torch, *seen)
     for cell in cells:
         yield f"torch {cell.torch} on {cell.core}", _of_cell(cell)
 
@@ -129,15 +136,18 @@ def _of_cell(cell: Cell) -> list[Claim]:
     return made
 
 
-def _of_build(torch: str, probed: Probed, look: Look) -> list[Claim]:
+def _of_build(torch: str, probed: Probed, look: Look, log: Log) -> list[Claim]:
     """Keeps what the probe found, which must be what the wheel is known to hold."""
-    build, empty, (*libraries, due) = probed.build, empty_threshold(look), BUILDS[torch]
-    _keep("builds", (torch,), rows.of_build(build, empty, max(probed.day, look.day)))
+    build, empty, logged = probed.build, empty_threshold(look), misleading(log)
+    _keep("builds", (torch,), rows.of_build(build, empty, logged, max(probed.day, look.day, log.day)))
+    *libraries, due = BUILDS[torch]
     found = [build.acl_version, build.blas, build.blas_version, build.allocator]
+    names_bf16 = logged == f"{FP32_KERNEL} {BF16_ATTRIBUTE}"
     return [
         Claim(f"the probe knows torch {torch}'s libraries", found == libraries, f"{found}"),
         Claim("the probe finds the core's bf16 and SVE", bool(build.bf16_hardware), build.cpu_capability),
         Claim(f"an empty TORCH_MKLDNN_MATMUL_MIN_DIM {due}", empty == due, empty),
+        Claim(f"on {WITHOUT_BF16} oneDNN's log names bf16 beside fp32 weights", names_bf16, logged),
     ]
 
 

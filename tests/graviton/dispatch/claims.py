@@ -7,6 +7,7 @@ from graviton_agent.calibration.plan import Choice
 from graviton_agent.calibration.proof import accuracy_problem, default_split, lever_effect, unproved
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import Configuration, Observation
+from graviton_agent.calibration.worker import kernels_in
 from graviton_agent.host import Host
 from graviton_agent.settings.catalogue import CATALOGUE, setting_named
 from graviton_agent.torch_build import TorchBuild
@@ -20,6 +21,7 @@ from tests.graviton.dispatch.looks import (
     RAISED,
     THREADS,
     WORKLOAD,
+    Log,
     Look,
 )
 
@@ -30,6 +32,7 @@ LEAST_ASKED = 4 << 20
 FP32_ERROR = 1e-5
 """Above the relative error of any fp32 product here, and below that of any bf16 product."""
 FP32_KERNEL, BF16_KERNEL = "gemm:acl wei:f32", "gemm:acl wei:bf16"
+BF16_ATTRIBUTE = "attr-fpmath:bf16"
 BREAKS, ZERO = "breaks every product", "counts as 0"
 """What torch makes of an empty threshold: std::stoi refuses it, and std::atoi, which older releases call,
 doesn't [pytorch aten/src/ATen/native/LinearAlgebra.cpp]."""
@@ -81,6 +84,13 @@ def empty_threshold(look: Look) -> str:
     if look.problem:
         return BREAKS if "stoi" in look.problem else look.problem
     return ZERO if own_threshold(look.seen) is None else "is ignored"
+
+
+def misleading(log: Log) -> str:
+    """The kernel that oneDNN's log shows, and whether the log names bf16 beside it."""
+    kernels = ", ".join(kernels_in(log.lines)) or "no kernel"
+    named = [BF16_ATTRIBUTE in line for line in log.lines if ",matmul," in line]
+    return f"{kernels} {BF16_ATTRIBUTE}" if named and all(named) else kernels
 
 
 def claims(looks: Looks, host: Host, build: TorchBuild) -> list[Claim]:

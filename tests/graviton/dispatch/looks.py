@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,6 +64,9 @@ ENVIRONMENTS = {
     },
 }
 
+LOGGED = {"DNNL_DEFAULT_FPMATH_MODE": "BF16", "ONEDNN_VERBOSE": "1"}
+ONE_PRODUCT = "import torch; torch.nn.functional.linear(torch.ones(65, 256), torch.ones(256, 256))"
+
 
 @dataclass(frozen=True)
 class Look:
@@ -83,6 +87,14 @@ class Look:
         if self.observation is None:
             raise AssertionError(self.problem)
         return self.observation
+
+
+@dataclass(frozen=True)
+class Log:
+    """What oneDNN logged of a process with bf16 on, which computed one product above all thresholds."""
+
+    lines: tuple[str, ...]
+    day: str
 
 
 @dataclass(frozen=True)
@@ -123,6 +135,12 @@ def build(torch: str, core: str) -> Probed:
     return noted(f"{torch} {core} build", recipe, Probed, lambda: _probed(torch, core), lambda _: True)
 
 
+def log(torch: str, core: str) -> Log:
+    """Has a process with bf16 on compute a product, and reads oneDNN's own log of it, unfiltered."""
+    recipe = [*_recipe(torch, core, LOGGED), ONE_PRODUCT]
+    return noted(f"{torch} {core} log", recipe, Log, lambda: _log(torch, core), lambda _: True)
+
+
 def host(core: str) -> Host:
     """What the product finds out about a machine with such a core."""
     with tempfile.TemporaryDirectory() as folder:
@@ -147,6 +165,16 @@ def _probed(torch: str, core: str) -> Probed:
         interpreter, base = str(emulated.python), _environment(torch)
         made = probe.probe(interpreter, markers(), environment=base, seconds=SECONDS, launcher=launcher)
     return Probed(made, today())
+
+
+def _log(torch: str, core: str) -> Log:
+    emulated = _core(core)
+    command = [*emulated.command(), str(emulated.python), "-c", ONE_PRODUCT]
+    variables = _environment(torch) | LOGGED
+    done = subprocess.run(
+        command, env=variables, stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=True
+    )
+    return Log(tuple(line for line in done.stdout.splitlines() if ",exec," in line), today())
 
 
 def _look(torch: str, core: str, variables: dict[str, str], held: dict[str, str]) -> Look:

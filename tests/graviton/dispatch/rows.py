@@ -34,12 +34,12 @@ def of_memory(looks: Mapping[str, Look]) -> Row:
     return (*(f"{looks[name].asked / MIB:.0f} MiB" for name in (DEFAULT, LOWERED, RAISED)), last_day(looks))
 
 
-def of_build(build: TorchBuild, empty: str, day: str) -> Row:
-    """A torch as the product's probe describes it, and what it makes of an empty threshold."""
+def of_build(build: TorchBuild, empty: str, log: str, day: str) -> Row:
+    """A torch as the product's probe describes it, what it makes of an empty threshold, and what it logs."""
     lacking = [marker for marker in markers() if marker not in build.variables]
     blas = f"{build.blas_name} {build.blas_version}"
     found = (build.onednn or NONE, build.acl_version or NONE, blas, build.allocator)
-    return (*found, ", ".join(f"`{marker}`" for marker in lacking) or NONE, empty, day)
+    return (*found, ", ".join(f"`{marker}`" for marker in lacking) or NONE, empty, log, day)
 
 
 def last_day(looks: Mapping[str, Look]) -> str:

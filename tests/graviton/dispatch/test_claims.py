@@ -8,8 +8,16 @@ from graviton_agent.calibration.trial import CaseObservation, Memory, Observatio
 from graviton_agent.host import Host
 from graviton_agent.torch_build import TorchBuild
 from graviton_agent.workload import Case, backend_split
-from tests.graviton.dispatch.claims import BREAKS, ZERO, claims, empty_threshold, observed, own_threshold
-from tests.graviton.dispatch.looks import ABOVE, BELOW, DEFAULT, LOWERED, RAISED, THREADS, WORKLOAD, Look
+from tests.graviton.dispatch.claims import (
+    BREAKS,
+    ZERO,
+    claims,
+    empty_threshold,
+    misleading,
+    observed,
+    own_threshold,
+)
+from tests.graviton.dispatch.looks import ABOVE, BELOW, DEFAULT, LOWERED, RAISED, THREADS, WORKLOAD, Log, Look
 from tests.simulator.builds import TORCH_2_9_1, TORCH_2_10_0
 from tests.simulator.dispatch import Machine
 from tests.simulator.hosts import host_of
@@ -128,3 +136,23 @@ def test_torchs_own_threshold_is_the_largest_batch_that_goes_to_blas(
 )
 def test_what_torch_makes_of_an_empty_threshold_is_told(look: Look, words: str) -> None:
     assert empty_threshold(look) == words
+
+
+LINE = "onednn_verbose,v1,primitive,exec,cpu,matmul,gemm:acl,undef,src:f32:a::f0 {weight},{attribute},,65x256"
+
+
+@pytest.mark.parametrize(
+    ("weight", "attribute", "words"),
+    [
+        ("wei:f32:a:blocked:Ba8b::f0", "attr-fpmath:bf16", "gemm:acl wei:f32 attr-fpmath:bf16"),
+        ("wei:bf16:a:blocked:BA4b4a::f0", "attr-fpmath:bf16", "gemm:acl wei:bf16 attr-fpmath:bf16"),
+        ("wei:f32:a:blocked:Ba8b::f0", "attr-scratchpad:user", "gemm:acl wei:f32"),
+    ],
+)
+def test_what_a_log_names_is_told_apart_from_what_ran(weight: str, attribute: str, words: str) -> None:
+    line = LINE.format(weight=weight, attribute=attribute)
+    assert misleading(Log((line,), "2026-01-01")) == words
+
+
+def test_a_log_without_a_product_misleads_nobody() -> None:
+    assert misleading(Log((), "2026-01-01")) == "no kernel"
