@@ -35,7 +35,8 @@ test: $(BIN)/.test ## Lint, types and the whole default test suite.
 	$(BIN)/pytest
 
 .PHONY: test-graviton
-test-graviton: $(BIN)/.test ## The agent in emulated EC2 machines, with real aarch64 torch (an hour, root).
+test-graviton: $(BIN)/.test $(BIN)/.packages ## The arm64 package in emulated EC2 machines, with real aarch64 torch (hours, root).
+	@PYTHONPATH=packaging $(BIN)/python -m graviton_packages build
 	@PYTHONPATH=packaging $(BIN)/python -m tests.graviton $(ARGS)
 
 .PHONY: test-dispatch

@@ -23,7 +23,7 @@ from graviton_agent.units.environment_file import EnvironmentFile, Variable
 from graviton_agent.units.identity import HOST_FACTS, Observer, observe, torch_facts
 from tests.systemd.container import RebootableContainer, boot
 from tests.systemd.missing import missing
-from tests.systemd.rootfs import RELEASES, Release
+from tests.systemd.rootfs import BOOKWORM, RELEASES, Release
 
 SOURCE = Path(__file__).parent.parent
 LIBRARY = "/usr/lib/graviton-agent"
@@ -37,12 +37,12 @@ MANAGED = f'[units."{UNIT}"]\n'
 
 # An empty assignment takes back what the unit's own file says.
 NO_MOUNTS = "ReadOnlyPaths=\nReadWritePaths=\nInaccessiblePaths=\nPrivateMounts=no\nIPAddressDeny=\n"
-# In a container systemd 252 uncovers the real machine's boot id by these.
 STRICT = (
-    "BindReadOnlyPaths=/run/boot_id:/proc/sys/kernel/random/boot_id\n"
     "ReadOnlyPaths=\nReadOnlyPaths=/run\nProtectSystem=strict\nProtectHome=read-only\n"
     "ProtectControlGroups=yes\nProtectKernelTunables=yes\n"
 )
+# In a container systemd 252 uncovers the real machine's boot id by these; 257 leaves it as it is, and can't.
+BOOT_ID = "BindReadOnlyPaths=/run/boot_id:/proc/sys/kernel/random/boot_id\n"
 VARIANTS: Mapping[str, str] = {
     "the check": "",
     "ProtectSystem= and its like": STRICT,
@@ -81,6 +81,7 @@ def boot_machine(release: Release) -> Iterator[RebootableContainer]:
 def _leave_file() -> None:
     made_for = observe((*HOST_FACTS, *torch_facts(TORCH)), Observer())
     variable = Variable("OMP_NUM_THREADS", "4", 1.28, date(2026, 11, 23))
+    Path(ENVIRONMENT).mkdir(parents=True)
     environment_file.write(Path(ENVIRONMENT), EnvironmentFile(UNIT, made_for, (variable,)))
 
 
@@ -110,7 +111,8 @@ def measure(container: RebootableContainer, rounds: int) -> dict[str, Taken]:
     taken = {name: Taken() for name in (NO_CHECK, *VARIANTS)}
     for _ in range(rounds):
         for name, lines in VARIANTS.items():
-            container.write(DROP_IN, f"[Service]\n{lines}")
+            more = BOOT_ID if lines is STRICT and container.release is BOOKWORM else ""
+            container.write(DROP_IN, f"[Service]\n{more}{lines}")
             container.systemctl("daemon-reload")
             container.systemctl("restart", UNIT)
             for _ in range(3):

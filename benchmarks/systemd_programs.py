@@ -103,7 +103,9 @@ def make_host(root: Path, units: int) -> None:
         (others / f"other-{number}.service").write_text(UNIT.format(number=number))
     facts = observe([*HOST_FACTS, *torch_facts("/opt/app/torch")], Observer(str(root)))
     variable = Variable("OMP_NUM_THREADS", "4", 1.28, date(2026, 11, 23))
-    environment_file.write(root / ENVIRONMENT[1:], EnvironmentFile(CHECKED, facts, (variable,)))
+    environment = root / ENVIRONMENT[1:]
+    environment.mkdir(parents=True)
+    environment_file.write(environment, EnvironmentFile(CHECKED, facts, (variable,)))
 
 
 def install(folder: Path, python: str) -> Path:

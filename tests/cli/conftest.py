@@ -1,7 +1,9 @@
 """Fixtures of the tests that run commands."""
 
+import errno
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +11,10 @@ import pytest
 
 from graviton_agent import lock
 from graviton_agent.cli.main import main
+from graviton_agent.control import scene
+from graviton_agent.units.bus import Bus
 from tests.cli.command import Command, Result
+from tests.control.machine import Managed, managed_machine
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +47,24 @@ def command(
         return Result(code, written.out, written.err, state)
 
     return run
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Managed:
+    """A Graviton3 with llm.service, in the place of this machine."""
+    machine = managed_machine(tmp_path / "root")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(Bus, "connect", lambda: machine.bus)
+    original = scene.Scene
+    monkeypatch.setattr(scene, "Scene", lambda bus, _root: original(bus, machine.root))
+    return machine
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From the call on nothing can be written."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    return lambda: monkeypatch.setattr(os, "fsync", full)

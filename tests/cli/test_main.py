@@ -52,6 +52,15 @@ def test_help_names_the_commands(command: Command) -> None:
     assert all(name in result.out for name in ("detect", "settings", "calibrate"))
 
 
+@pytest.mark.parametrize("group", [[], ["config"], ["profile"], ["fleet"]])
+def test_without_a_command_the_list_of_them_is_the_answer(command: Command, group: list[str]) -> None:
+    result = command(*group)
+    assert result.code == ExitCode.USAGE
+    assert result.out == ""
+    assert result.complaint[0].startswith(f"Usage: {' '.join(['graviton-agent', *group])} ")
+    assert "Commands:" in result.complaint
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["calibrate", "--nonsense"], ["detect", "surplus"]])
 def test_what_does_not_exist_is_wrong_usage(command: Command, arguments: list[str]) -> None:
     result = command(*arguments)

@@ -108,8 +108,10 @@ def test_the_host_is_what_the_units_processes_may_use_of_it(host: AgentHost) -> 
 class StandInCage:
     """A cage that starts nothing."""
 
-    def __init__(self, _bus: object, unit: str, interpreter: Interpreter, *, root: Root) -> None:
-        self.unit, self.interpreter = unit, interpreter.path
+    def __init__(
+        self, _bus: object, unit: str, interpreter: Interpreter, *, timeout_seconds: float, root: Root
+    ) -> None:
+        self.unit, self.interpreter, self.timeout_seconds = unit, interpreter.path, timeout_seconds
         assert not root.is_this_machine
 
     def __enter__(self) -> Self:
@@ -136,6 +138,8 @@ class Calibrating:
 
     def probe(self, path: str, _markers: object, **options: Any) -> TorchBuild:
         self.seen["probe"] = (path, options["environment"])
+        self.seen["probe's timeout"] = options["seconds"]
+        self.seen["cage's timeout"] = options["launcher"].timeout_seconds
         return self.torch
 
     def run(self, request: Request, host: Host, _torch: TorchBuild, *_more: Any, **options: Any) -> Record:
@@ -227,11 +231,14 @@ def test_a_limit_that_no_worker_fits_into_is_refused_before_anything_is_started(
 
 def test_the_bounds_of_the_configuration_reach_what_decides(calibrating: Calibrating) -> None:
     section = '[units."llm.service"]\nmin_cosine = 0.98\nmemory_margin = "10%"\nbudget = "2min"\n'
+    section += 'timeout = "10min"\n'
     calibrating.machine.manage("llm.service", section)
     calibrating.calibrate()
     rules = calibrating.seen["request"].rules
     assert (rules.minimum_cosine, rules.budget_seconds) == (0.98, 120.0)
     assert (rules.memory_margin_bytes, rules.memory_margin_share) == (0, 0.1)
+    waits = {calibrating.seen[what] for what in ("cage's timeout", "probe's timeout")}
+    assert waits == {calibrating.seen["request"].timeout_seconds} == {600.0}
 
 
 def test_a_calibration_knows_whether_the_unit_was_reverted_as_it_began(calibrating: Calibrating) -> None:

@@ -16,7 +16,7 @@ from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks, say
 from tests.graviton.image import TORCH, image
 from tests.graviton.kept import PreparationError, run
-from tests.graviton.product import packed
+from tests.graviton.product import BUILT, packed
 from tests.graviton.qemu import Qemu, qemu
 from tests.graviton.scenarios import SCENARIOS, Scenario
 from tests.graviton.verification import agent_version, keep
@@ -50,7 +50,11 @@ def _arguments() -> argparse.Namespace:
         prog="python -m tests.graviton", description="The agent on emulated Gravitons."
     )
     parser.add_argument(
-        "--package", type=Path, metavar="DEB", help="install this package in place of the source tree"
+        "--package",
+        type=Path,
+        metavar="DEB",
+        default=BUILT,
+        help="the arm64 package to install (%(default)s)",
     )
     parser.add_argument(
         "scenarios",

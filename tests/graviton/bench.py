@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.graviton.checks import step
 from tests.graviton.image import Image
 from tests.graviton.instance import Instance, PlainVirtualMachine
 from tests.graviton.machine import Clock, Disk, Machine, boot, new_disk
@@ -25,8 +26,13 @@ class Bench:
     ) -> Iterator[Machine]:
         """A machine with a fresh disk and the agent installed, not started."""
         with self.disk() as disk, self.boot(disk, instance, clock=clock) as machine:
-            self.product.install(machine)
+            self.install(machine)
             yield machine
+
+    def install(self, machine: Machine) -> None:
+        """Installs the agent; it is enabled, and not started."""
+        with step("installing the package"):
+            self.product.install(machine)
 
     @contextmanager
     def disk(self) -> Iterator[Disk]:
@@ -40,4 +46,6 @@ class Bench:
     ) -> Iterator[Machine]:
         """A machine with a disk that is there already."""
         with boot(self.qemu, disk, instance, clock=clock, read_only=[self.product.disk]) as machine:
+            with step(f"booting a {instance.product}"):
+                machine.wait_until_booted()
             yield machine

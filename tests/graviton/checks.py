@@ -60,6 +60,15 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
+@contextmanager
+def step(words: str) -> Iterator[None]:
+    """Tells whoever waits what is being done, and how long it took."""
+    began = time.monotonic()
+    say(f"  {words} ...")
+    yield
+    say(f"    done ({time.monotonic() - began:.0f} s)")
+
+
 def _in_words(error: Exception) -> str:
     """An assertion by its line, anything else by its own words."""
     if isinstance(error, AssertionError) and not str(error):

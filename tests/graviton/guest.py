@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PORT = "org.qemu.guest_agent.0"
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS = 0.5
 """Between two questions whether a command has ended. Each of them costs the machine time."""
 ANSWER_SECONDS = 900.0
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -87,6 +87,10 @@ class Guest:
             time.sleep(PAUSE_SECONDS)
         status = found["exitcode"] if "exitcode" in found else 128 + int(found["signal"])
         return Finished(status, _text(found, "out-data"), _text(found, "err-data"))
+
+    def power_off(self) -> None:
+        """Has the machine shut down; there is no answer to that."""
+        self._send(_question("guest-shutdown", {"mode": "powerdown"}))
 
     def _ask(self, command: str, arguments: dict[str, Any]) -> Any:
         try:

@@ -21,7 +21,8 @@ COMMAND_SECONDS = 3600.0
 STOP_SECONDS = 900.0
 LOOK_SECONDS = 5.0
 """Between two looks whether the emulator still lives, while it boots."""
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 3.0
+"""Between two looks whether something has come about. Each of them costs the machine time."""
 CPUS = 2
 MEMORY = "3G"
 # What would come in between at boot, or later.
@@ -130,7 +131,7 @@ class Machine:
     def shut_down(self) -> None:
         """Ends it as its operator would: what is on the disk is whole. Raises GuestError."""
         self.run("sync")
-        self.attempt("systemctl", "poweroff", "--no-block")
+        self._guest.power_off()
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -161,7 +162,7 @@ def boot(
     clock: Clock = Clock.INSTRUCTIONS,
     read_only: Sequence[Path] = (),
 ) -> Iterator[Machine]:
-    """Boots a machine, and takes it away at the end, as if by pulling its plug.
+    """A machine that is booting; it is taken away at the end, as if by pulling its plug.
 
     Args:
         qemu: the emulator.
@@ -197,9 +198,7 @@ def boot(
         guest = None
         try:
             guest = _connect(process, wire, console)
-            machine = Machine(process, guest, console)
-            machine.wait_until_booted()
-            yield machine
+            yield Machine(process, guest, console)
         finally:
             if guest is not None:
                 guest.close()

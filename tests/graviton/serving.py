@@ -16,8 +16,10 @@ BF16, MIN_DIM = "DNNL_DEFAULT_FPMATH_MODE", "TORCH_MKLDNN_MATMUL_MIN_DIM"
 CALIBRATION_SECONDS = 4 * 3600.0
 """A bound for what hangs."""
 
-# It says by torch's own log which kernels it runs: oneDNN prints nothing of what BLAS computes.
+# It says by torch's own log which kernels it runs: oneDNN prints nothing of what BLAS computes. That log goes
+# through the buffer of C's standard output, of which Python knows nothing.
 SERVE = f"""
+import ctypes
 import time
 import torch
 
@@ -25,23 +27,23 @@ torch.set_grad_enabled(False)
 model = torch.nn.Sequential(torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 16)).eval()
 with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
     model(torch.rand(64, 256))
+ctypes.CDLL(None).fflush(None)
 print("{READY}", torch.__version__, torch.get_num_threads(), flush=True)
 while True:
     time.sleep(3600)
 """
 CONFIGURATION = """gates = "2h"
 [quiet]
-duration = "1s"
 load = 100.0
 pressure = 100.0
 steal = 100.0
 [units."{unit}"]
 layers = "256x256,256x16"
-batches = "4,64"
+batches = "{batches}"
 allow_bf16 = true
 settings = {settings}
 threads = 1
-budget = "1h"
+budget = "{budget}"
 calibrate = "{calibrate}"
 """
 
@@ -60,15 +62,22 @@ WantedBy=multi-user.target
 """
 
 
-def configuration(*settings: str, calibrate: str, more: str = "") -> str:
-    """The agent's configuration: a small model, a batch on each side of torch's own threshold of 8.
+def configuration(
+    *settings: str, calibrate: str, batches: str = "64", budget: str = "2min", more: str = ""
+) -> str:
+    """The agent's configuration, and a small model of the unit's.
 
     Args:
         settings: which may be tried.
         calibrate: when.
+        batches: of the model.
+        budget: how long it may take by the machine's clock.
         more: further options of the unit.
     """
-    return CONFIGURATION.format(unit=UNIT, settings=json.dumps(settings), calibrate=calibrate) + more
+    filled = CONFIGURATION.format(
+        unit=UNIT, settings=json.dumps(settings), calibrate=calibrate, batches=batches, budget=budget
+    )
+    return filled + more
 
 
 def prepare(machine: Machine) -> None:

@@ -27,6 +27,8 @@ def answer(listener: socket.socket, answers: Answers, asked: list[dict[str, Any]
         for line in questions:
             question = json.loads(line.lstrip(b"\xff"))
             asked.append(question)
+            if question["execute"] == "guest-shutdown":
+                continue
             if question["execute"] == "guest-sync":
                 reply = {"return": question["arguments"]["id"]}
             else:
@@ -93,6 +95,12 @@ def test_a_command_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     }
     with guest(tmp_path, answers) as (found, _), pytest.raises(GuestError, match="did not end within 0 s"):
         found.run(("sleep", "1"), b"", 0.0)
+
+
+def test_it_is_powered_off_without_an_answer(tmp_path: Path) -> None:
+    with guest(tmp_path, {}) as (found, asked):
+        found.power_off()
+    assert asked == [{"execute": "guest-shutdown", "arguments": {"mode": "powerdown"}}]
 
 
 def test_what_the_agent_refuses_is_said(tmp_path: Path) -> None:

@@ -41,8 +41,10 @@ def render(checks: Checks, title: str, versions: str) -> str:
 
 def agent_version() -> str:
     """The agent, and which state of its tree."""
-    commit = run(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--exclude=*"]).strip()
-    return f"agent {__version__} ({commit})"
+    git = ("git", "-C", str(REPOSITORY))
+    commit = run([*git, "rev-parse", "--short", "HEAD"]).strip()
+    changed = run([*git, "status", "--porcelain", "--", ".", f":!{DOCUMENT.relative_to(REPOSITORY)}"])
+    return f"agent {__version__} ({commit}{' with changes' if changed else ''})"
 
 
 def _row(check: Check) -> str:

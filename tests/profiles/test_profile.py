@@ -124,5 +124,6 @@ def test_only_what_came_to_nothing_is_due_again_and_only_after_a_while(host: Age
     inconclusive = host.profile(**INCONCLUSIVE)
     assert not inconclusive.is_due(WHEN + RETRY_AFTER - timedelta(seconds=1))
     assert inconclusive.is_due(WHEN + RETRY_AFTER)
+    assert inconclusive.is_due(WHEN - timedelta(days=400))
     assert not host.profile(**KEEP).is_due(WHEN + 100 * RETRY_AFTER)
     assert not host.profile().is_due(WHEN + 100 * RETRY_AFTER)

@@ -31,14 +31,16 @@ CONFIGURATION = "/etc/graviton-agent/graviton-agent.toml"
 
 # The program as a package would install it, and what this machine is told to call itself.
 LAUNCHER = f"""#!/usr/bin/python3 -ISB
-import os, runpy, shutil, sys
+import os, sys
 sys.path[:0] = ["{LIBRARY}/agent", "{PACKAGES}"]
 uname = os.uname()
 os.uname = lambda: os.uname_result((*uname[:4], "aarch64"))
 if sys.argv[1] == "calibrate" and os.path.exists("{WANTED}"):
+    import runpy
     runpy.run_path("{STAND_IN}", run_name="__main__")
 if sys.argv[1:3] == ["config", "compile"] and os.path.exists("{COMPILED}"):
     output = sys.argv[sys.argv.index("--output") + 1]
+    import shutil
     os.replace(shutil.copy("{COMPILED}", output + ".new"), output)
     sys.exit()
 from graviton_agent.cli.entry import main

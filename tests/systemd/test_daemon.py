@@ -8,7 +8,7 @@ import pytest
 
 from graviton_agent.installed import ENVIRONMENT, SERVICE
 from tests.systemd.installed import CONFIGURATION, SEES_CPUS, AgentHost, boot_host
-from tests.systemd.rootfs import Release
+from tests.systemd.rootfs import BOOKWORM, Release
 from tests.systemd.stand_in_calibration import NAME, PYTHON, TORCH
 
 # Of type "exec", so that a start has ended only when the process has its own environment.
@@ -145,6 +145,14 @@ def test_what_the_operator_sets_wins(host: AgentHost) -> None:
     host.systemctl("daemon-reload")
 
 
+def test_what_is_pinned_is_never_written(host: AgentHost) -> None:
+    pin = f"pin = {{ {NAME} = '7' }}\n"
+    host.configure(MANUAL + TABLES.replace("[units.'app.service']\n", f"[units.'app.service']\n{pin}"))
+    host.wait_for_file("app.service", there=False)
+    assert host.restarted("app.service") is None
+    host.configure(MANUAL + TABLES)
+
+
 def test_a_reload_takes_in_a_changed_configuration(host: AgentHost) -> None:
     host.configure(f"{MANUAL}{TABLES}[units.'{INSTANCE}']\nenabled = false\n", reload=False)
     host.systemctl("reload", SERVICE)
@@ -218,6 +226,23 @@ def test_after_a_reboot_everything_comes_back(host: AgentHost) -> None:
     )
     assert [host.told(unit) for unit in ("app.service", ESCAPED, INSTANCE)] == ["64"] * 3
     assert SERVICE in shlex.split(host.show("app.service", "After"))
+
+
+def test_after_a_soft_reboot_a_masked_agent_leaves_default_values(host: AgentHost) -> None:
+    if host.release is BOOKWORM:
+        pytest.skip("soft reboots came with systemd 254")
+    host.systemctl("mask", SERVICE)
+    host.soft_reboot()
+    assert host.show("app.service", "ActiveState") == "active"
+    assert host.told("app.service") is None
+    host.systemctl("unmask", SERVICE)
+
+
+def test_after_a_soft_reboot_everything_comes_back(host: AgentHost) -> None:
+    if host.release is BOOKWORM:
+        pytest.skip("soft reboots came with systemd 254")
+    host.soft_reboot()
+    assert [host.told(unit) for unit in ("app.service", ESCAPED, INSTANCE)] == ["64"] * 3
 
 
 def test_removal_leaves_nothing_but_its_results(host: AgentHost) -> None:

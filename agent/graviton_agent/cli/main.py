@@ -68,6 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AgentError as error:
         return _fail(error.message, error.hint, error.exit_code)
     except typer.TyperException as error:
+        if error.format_message().startswith("Usage: "):
+            # No command was named, and the list of them is the answer.
+            for line in error.format_message().splitlines():
+                say(line)
+            return ExitCode(error.exit_code)
         hint = "graviton-agent --help lists the commands, graviton-agent COMMAND --help their options"
         return _fail(error.format_message(), hint, ExitCode(error.exit_code))
     except (KeyboardInterrupt, typer.Abort):

@@ -71,7 +71,13 @@ def calibrate_unit(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) -
     # Nothing has been started yet, and of the host what concerns the unit alone is not known.
     outside = replace(scene.host, memory_limit=None)
     check_memory(managed.workload, outside, asked=wishes.memory_limit, each=limits)
-    with Cage(scene.bus, unit.name, subject.interpreter, root=scene.root) as cage:
+    with Cage(
+        scene.bus,
+        unit.name,
+        subject.interpreter,
+        timeout_seconds=managed.timeout_seconds,
+        root=scene.root,
+    ) as cage:
         narrate(f"{unit.name}: looking at its environment and limits")
         given = given_environment(subject, cage.environment())
         inside = cage.observe(PROCESS_FACTS)

@@ -84,14 +84,15 @@ def check_profile(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) ->
     assert subject is not None  # noqa: S101 - it is given something
     assert profile is not None  # noqa: S101 - by that
     unit = subject.name
-    with Cage(scene.bus, unit, subject.interpreter, root=scene.root) as cage:
+    patience = subject.managed.timeout_seconds
+    with Cage(scene.bus, unit, subject.interpreter, timeout_seconds=patience, root=scene.root) as cage:
         given = given_environment(subject, cage.environment())
         inside = cage.observe(PROCESS_FACTS)
         host = host_inside(scene.host, inside)
         request = make_request(subject, wishes, given)
         check_memory(request.workload, host, asked=request.memory_limit, each=request.process_limits)
         narrate(f"{unit}: asking {subject.interpreter.path} about its torch")
-        torch = probe(subject.interpreter.path, markers(), environment=given, launcher=cage)
+        torch = probe(subject.interpreter.path, markers(), environment=given, seconds=patience, launcher=cage)
         present = observe_calibrated(subject, observe_host(scene.root), torch, inside, scene.root)
         if differences := profile.fingerprint.differences(present.fingerprint):
             return Checked(unit, Answer.STALE, "; ".join(differences), promised, environment)
@@ -102,6 +103,7 @@ def check_profile(scene: Scene, name: str, wishes: Wishes, narrate: Narrator) ->
             held=request.environment,
             seed=request.seed,
             launcher=cage,
+            limits=request.limits,
         )
         plan = Plan(
             workload=request.workload,

@@ -258,7 +258,10 @@ def describe_limits(unit: Unit) -> str:
 
 def _bounded(facts: Mapping[str, str]) -> dict[str, str]:
     """Facts fit to be kept: one line each, and a digest in place of what is too long."""
-    lines = {name: "".join(c if c.isprintable() else "?" for c in text) for name, text in facts.items()}
+    lines = {
+        name: text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+        for name, text in facts.items()
+    }
     return {
         name: text if len(text) <= LONGEST_FACT else hashlib.sha256(text.encode()).hexdigest()
         for name, text in lines.items()

@@ -90,8 +90,13 @@ class Profile:
         )
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it came to nothing so long ago that another try is worth while."""
-        return self.outcome is Outcome.INCONCLUSIVE and now - self.calibrated >= RETRY_AFTER
+        """Whether it came to nothing so long ago that another try is worth while.
+
+        A date that is still to come was written by a clock that was wrong, and tells nothing.
+        """
+        return self.outcome is Outcome.INCONCLUSIVE and not (
+            timedelta(0) <= now - self.calibrated < RETRY_AFTER
+        )
 
     def to_json(self) -> str:
         """The profile as indented JSON."""

@@ -1,17 +1,15 @@
 """Makes the environment files what they must be. This is the daemon's purpose, in one pass over the units."""
 
-import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
-from graviton_agent import metrics
 from graviton_agent.configuration.compiled import Calibrate, Configuration
-from graviton_agent.errors import AgentError, StateError
+from graviton_agent.errors import StateError
 from graviton_agent.host import Verdict, read_host
 from graviton_agent.installed import CALIBRATED, ENVIRONMENT, SERVICE, STATE
-from graviton_agent.metrics import UnitMetrics, unit_metrics
 from graviton_agent.patience import Patience
 from graviton_agent.profiles.application import State, unfit
 from graviton_agent.profiles.assessment import Assessment, Circumstances, assess, silent
@@ -23,8 +21,6 @@ from graviton_agent.profiles.survey import managed_units, patterns, template_fil
 from graviton_agent.root import Root
 from graviton_agent.service.configured import RECORD, Configured
 from graviton_agent.service.marks import Mark, Marks
-from graviton_agent.service.textfile import Textfile
-from graviton_agent.units import environment_file
 from graviton_agent.units.bus import Bus
 from graviton_agent.units.environment_file import EnvironmentFile
 from graviton_agent.units.identity import FILE_FACT
@@ -33,7 +29,9 @@ from graviton_agent.units.names import environment_file_name, is_service_name, t
 from graviton_agent.units.placing import Placed, place
 from graviton_agent.units.unit import PROPERTIES, Unit, UnitError, unit_of
 from graviton_agent.units.unit_files import UnitFiles
-from graviton_agent.units.verify import Expectation, Sync, verify
+
+if TYPE_CHECKING:
+    from graviton_agent.service.publication import Publication
 
 Say = Callable[[str], object]
 """Takes a line for the journal."""
@@ -127,7 +125,7 @@ class Upkeep:
         self._enabled_instances: list[str] = []
         self._host = read_host(root)
         self._not_graviton = None if self._host.verdict is Verdict.GRAVITON else self._host.reason
-        self._textfile = Textfile.of(root)
+        self._publication: Publication | None = None
         self._seen: dict[str, _Seen] = {}
 
     def look(self, names: frozenset[str] | None = None) -> Overview:
@@ -173,37 +171,18 @@ class Upkeep:
         )
 
     def publish(self) -> None:
-        """Writes the metrics, where they have changed since. Looks at the units' processes for that."""
-        configuration = self._configuration
-        if configuration is None:
+        """Writes the metrics, where they have changed since."""
+        # Units wait for READY, and READY for no module of this.
+        from graviton_agent.service.publication import Publication  # noqa: PLC0415
+
+        if self._configuration is None:
             return
-        units = [
-            self._unit_metrics(name, seen)
-            for name, seen in sorted(self._seen.items())
-            if configuration.unit(name) is not None
-        ]
-        text = metrics.render(self._host, units, problems=len(configuration.problems))
+        self._publication = self._publication or Publication(self._root, self._host)
+        seen = {name: (seen.unit, seen.assessment) for name, seen in self._seen.items()}
         try:
-            self._textfile.write(text)
+            self._publication.publish(self._configuration, seen)
         except StateError as error:
             self._say(error.message)
-
-    def _unit_metrics(self, name: str, seen: _Seen) -> UnitMetrics:
-        application, subject = seen.assessment.application, seen.assessment.subject
-        sync = Sync.NOT_RUNNING
-        if subject is not None:
-            names = (template_of(name), name)
-            expected: dict[str, str] = {}
-            for one in filter(None, names):
-                with contextlib.suppress(StateError):
-                    file = environment_file.read(self._environment, one)
-                    expected |= file.environment if file else {}
-            expectation = Expectation(expected, environment_file.changed(self._environment, name))
-            with contextlib.suppress(AgentError):
-                sync = verify(
-                    seen.unit, expectation, subject.environment, environment_file.NAMES, self._root
-                ).sync
-        return unit_metrics(name, application.state, sync, seen.assessment.profile)
 
     def leave(self) -> None:
         """Sees to it that nothing is left where the agent isn't wanted any more.

@@ -57,6 +57,8 @@ STAND_STILL = ("-I", "-S", "-c", "import sys; sys.stdin.read()")
 ENDED = 1 << 30
 """No process has this number [linux/threads.h, PID_MAX_LIMIT]."""
 ENVIRONMENT_SECONDS = 30.0
+USUAL_TIMEOUT_SECONDS = 120.0
+"""The default of `timeout`: who has raised it has a slower host, where all takes longer in proportion."""
 LARGEST_ENVIRONMENT = 4 * MIB
 PIECE = 64 * 1024
 
@@ -73,13 +75,24 @@ class Cage:
         interpreter: Interpreter,
         *,
         life_seconds: float = LONGEST_LIFE_SECONDS,
+        timeout_seconds: float = USUAL_TIMEOUT_SECONDS,
         root: Root | None = None,
     ) -> None:
-        """Reads what PID 1 knows of the unit, which need not run. Raises BusError."""
+        """Reads what PID 1 knows of the unit, which need not run. Raises BusError.
+
+        Args:
+            bus: to PID 1, for this cage alone.
+            unit: the name of the unit.
+            interpreter: its Python.
+            life_seconds: how long any worker may live.
+            timeout_seconds: the unit's `timeout`.
+            root: of this machine.
+        """
         self._bus = bus
         self._options = interpreter.options
         self.interpreter = interpreter.path
         self._life_seconds = life_seconds
+        self._slowness = slowness(timeout_seconds)
         self._properties = read_properties(bus, unit)
         self._unit = unit_of(self._properties)
         root = root or Root()
@@ -141,7 +154,7 @@ class Cage:
         except OSError as error:
             raise AgentError(f"{self._unit.name} can't be started in the cage: {error.strerror}") from None
         try:
-            raw = _read_all(child.answers, LARGEST_ENVIRONMENT, ENVIRONMENT_SECONDS)
+            raw = _read_all(child.answers, LARGEST_ENVIRONMENT, ENVIRONMENT_SECONDS * self._slowness)
             child.signal(signal.SIGKILL)
             child.wait(ENVIRONMENT_SECONDS)
         finally:
@@ -202,7 +215,7 @@ class Cage:
                     ("StandardOutputFileDescriptor", ("h", theirs_out)),
                     ("StandardErrorFileDescriptor", ("h", theirs_err)),
                 ],
-                seconds=START_SECONDS,
+                seconds=START_SECONDS * self._slowness,
             )
             # It fits into the pipe, so that a program that does not read can't hold us.
             with contextlib.suppress(BrokenPipeError):
@@ -222,9 +235,14 @@ class Cage:
                 self._bus,
                 self._slice,
                 slice_settings(self._properties, self._own_unit),
-                seconds=START_SECONDS,
+                seconds=START_SECONDS * self._slowness,
             )
             self._has_slice = True
+
+
+def slowness(timeout_seconds: float) -> float:
+    """How many times as long as usual the cage waits, by the unit's `timeout`; never less than usual."""
+    return max(1.0, timeout_seconds / USUAL_TIMEOUT_SECONDS)
 
 
 def _read_all(descriptor: int, most: int, seconds: float) -> bytes:

@@ -188,4 +188,7 @@ def parse_head(lines: list[str], unit: str) -> dict[str, str] | None:
 
 def _plain(text: str) -> str:
     """The text without the characters that a line of the head can't carry; "none" if nothing is left."""
-    return "".join(c if c in _PLAIN else "_" for c in text.strip(" \t\r\n\0")) or UNSEEN
+    text = text.strip(" \t\r\n\0")
+    if not _PLAIN.issuperset(text):
+        text = "".join(c if c in _PLAIN else "_" for c in text)
+    return text or UNSEEN

@@ -7,6 +7,7 @@ how long they are, so that what isn't wanted is never looked at [D-Bus specifica
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from jeepney.low_level import Endianness, Header, HeaderFields, Message, calc_msg_size, parse_signature
@@ -94,5 +95,11 @@ def _wanted_entries(raw: bytes, position: int, wanted: frozenset[bytes]) -> dict
 
 def _parse(raw: bytes, position: int, signature: str) -> tuple[Any, int]:
     """A value, and where it ends."""
-    value, end = parse_signature(list(signature)).parse_data(raw, position, Endianness.little)
+    value, end = _reader(signature).parse_data(raw, position, Endianness.little)
     return value, end
+
+
+@cache
+def _reader(signature: str) -> Any:
+    """What parses values of a type: of a few dozen types, many thousand values are read."""
+    return parse_signature(list(signature))

@@ -1,5 +1,6 @@
 """A setting that wins reaches the unit's process, and is gone when the disk boots as another instance."""
 
+from graviton_agent.errors import ExitCode
 from graviton_agent.installed import ENVIRONMENT, QUIET, SERVICE
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks
@@ -28,7 +29,7 @@ def play(bench: Bench, checks: Checks) -> None:
     """One disk, two instances."""
     with bench.disk() as disk:
         with bench.boot(disk, C7G) as machine:
-            bench.product.install(machine)
+            bench.install(machine)
             prepare(machine)
             plant(machine, TORCH)
             configure(machine, configuration("bf16", calibrate="manual"))
@@ -64,6 +65,7 @@ def adopt(machine: Machine, checks: Checks) -> None:
         done = machine.attempt("graviton-agent", "verify")
         check.saw(done.output.strip().splitlines()[0])
         assert "restart needed" in done.output
+        assert done.status == ExitCode.RESTART_NEEDED
     with checks.check("after its restart the value is in /proc/PID/environ") as check:
         machine.systemctl("restart", UNIT)
         given = environment(machine)
@@ -101,4 +103,4 @@ def reboot(machine: Machine, checks: Checks) -> None:
         check.saw(f"{found['decision']['outcome']}; bf16: {setting['reason']}; {agent_says(machine)}")
         assert found["host"]["instance_type"] == C6G.product
         assert profile(machine)["environment"] == {}
-        assert "bf16" in setting["reason"]
+        assert "no bf16 instructions" in setting["reason"]

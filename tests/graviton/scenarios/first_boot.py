@@ -28,7 +28,9 @@ def play(bench: Bench, checks: Checks) -> None:
     """From the agent's first start to a unit that serves with what was measured."""
     with bench.machine(C7G) as machine:
         prepare(machine)
-        configure(machine, configuration("bf16", "threshold", calibrate="before-start"))
+        # One batch on each side of torch's own threshold.
+        text = configuration("bf16", "threshold", calibrate="before-start", batches="4,64")
+        configure(machine, text)
         machine.add_units({UNIT: unit_file(TORCH)})
         start(machine, checks)
         calibrate(machine, checks)

@@ -6,10 +6,12 @@ from tests.graviton.checks import Checks
 from tests.graviton.instance import C7G
 from tests.graviton.machine import Clock, Machine
 from tests.graviton.serving import (
+    BF16,
     CALIBRATION_SECONDS,
     UNIT,
     configuration,
     configure,
+    environment,
     prepare,
     profile,
     record,
@@ -19,14 +21,15 @@ from tests.graviton.serving import (
 TORCH = "2.9.1"
 # What is generous enough on any host is too little here, where a process takes a minute to load torch.
 PATIENT = 'timeout = "30min"\n'
+PATIENT_SERVICE = "[Service]\nTimeoutStartSec=20min\nWatchdogSec=20min\n"
 
 
 def play(bench: Bench, checks: Checks) -> None:
     """Calibrates by hand, for the machine's own time runs away from the agent's services."""
     with bench.machine(C7G, clock=Clock.REAL) as machine:
         prepare(machine)
-        configure(machine, configuration("bf16", calibrate="manual", more=PATIENT))
-        machine.add_units({UNIT: unit_file(TORCH)})
+        configure(machine, configuration("bf16", calibrate="manual", budget="2h", more=PATIENT))
+        machine.add_units({UNIT: unit_file(TORCH), f"{SERVICE}.d/50-patient.conf": PATIENT_SERVICE})
         calibrate(machine, checks)
 
 
@@ -53,7 +56,9 @@ def calibrate(machine: Machine, checks: Checks) -> None:
         assert found["decision"]["outcome"] == "keep"
         assert found["decision"]["environment"] == {}
     with checks.check("so the unit is given nothing") as check:
-        machine.attempt("systemctl", "start", SERVICE)
-        there = machine.attempt("ls", ENVIRONMENT).output.split()
-        check.saw(f"environment files: {', '.join(there) or 'none'}")
+        machine.systemctl("start", SERVICE, UNIT)
+        given = environment(machine)
+        there = machine.run("ls", ENVIRONMENT).split()
+        check.saw(f"{BF16}={given.get(BF16)}, environment files: {', '.join(there) or 'none'}")
+        assert BF16 not in given
         assert there == []
