@@ -18,6 +18,7 @@ from graviton_agent.torch_build import TorchBuild
 from graviton_agent.workload import make_workload
 from tests.graviton import user_mode
 from tests.graviton.dispatch.notebook import noted
+from tests.graviton.kept import PreparationError
 from tests.graviton.qemu import qemu
 from tests.graviton.sysroot import sysroot
 from tests.graviton.user_mode import Core, UserModeLauncher, huge_pages_asked
@@ -169,11 +170,17 @@ def _probed(torch: str, core: str) -> Probed:
 
 def _log(torch: str, core: str) -> Log:
     emulated = _core(core)
-    command = [*emulated.command(), str(emulated.python), "-c", ONE_PRODUCT]
-    variables = _environment(torch) | LOGGED
     done = subprocess.run(
-        command, env=variables, stdout=subprocess.PIPE, text=True, timeout=SECONDS, check=True
+        [*emulated.command(), str(emulated.python), "-c", ONE_PRODUCT],
+        env=_environment(torch) | LOGGED,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
+    if done.returncode:
+        raise PreparationError(f"torch {torch} on {core} computes no product:\n{done.stdout[-2000:]}")
     return Log(tuple(line for line in done.stdout.splitlines() if ",exec," in line), today())
 
 
