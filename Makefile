@@ -76,7 +76,7 @@ repository: $(BIN)/.packages ## Make signed apt and dnf repositories of them: ma
 	@PYTHONPATH=packaging $(BIN)/python -m graviton_packages repository --key "$(KEY)" $(ARGS)
 
 .PHONY: test-packages
-test-packages: $(BIN)/.test packages ## Life of the packages in booted containers, lintian, repositories (root, half an hour).
+test-packages: $(BIN)/.test .cache/ansible/.made packages ## Life of the packages in booted containers, lintian, repositories (root, half an hour).
 	$(BIN)/pytest -m packages tests/packaging
 
 .PHONY: lock-libraries

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from graviton_packages.layout import LIBRARIES, LIBRARY, TREE
+from graviton_packages.programs import BuildError, run
 
 MORE_PYTHONS = TREE / ".cache" / "python"
 """Where packaging/install-tools puts those that this machine hasn't got."""
@@ -30,19 +31,16 @@ for file in sys.stdin.read().splitlines():
 """
 # Everything but what runs by itself: the worker, under the unit's Python, and the module for `python -m`.
 LOAD = """
-import importlib, pkgutil, sys
+import contextlib, importlib, io, pkgutil, sys
 import graviton_agent
 for module in pkgutil.walk_packages(graviton_agent.__path__, "graviton_agent."):
     if module.name not in ("graviton_agent.__main__", "graviton_agent.calibration.worker"):
         importlib.import_module(module.name)
 from graviton_agent.cli.main import main
-main(["--help"])
-print("\\n".join(sys.modules), file=sys.stderr)
+with contextlib.redirect_stdout(io.StringIO()):
+    main(["--help"])
+print("\\n".join(sys.modules))
 """
-
-
-class UnequalSourcesError(Exception):
-    """A module differs between two architectures, so that they can't share byte code."""
 
 
 def find_python(minor: str) -> Path | None:
@@ -68,7 +66,7 @@ def _is_python(place: Path, minor: str) -> bool:
 def compile_all(pythons: Mapping[str, Path], stages: Sequence[Path]) -> None:
     """Puts byte code into laid out trees, which differ in their extensions alone.
 
-    Raises subprocess.CalledProcessError, and UnequalSourcesError if they differ in a source.
+    Raises BuildError, also if they differ in a source.
 
     Args:
         pythons: interpreters by version.
@@ -83,7 +81,7 @@ def compile_all(pythons: Mapping[str, Path], stages: Sequence[Path]) -> None:
         for other in others:
             same = other / source.relative_to(first)
             if not filecmp.cmp(source, same, shallow=False):
-                raise UnequalSourcesError(f"{same} is not what {source} is")
+                raise BuildError(f"{same} is not what {source} is: they can't share byte code")
             (same.parent / "__pycache__").mkdir(exist_ok=True)
             for compiled in (source.parent / "__pycache__").glob(f"{source.stem}.cpython-*.pyc"):
                 shutil.copyfile(compiled, same.parent / "__pycache__" / compiled.name)
@@ -92,8 +90,7 @@ def compile_all(pythons: Mapping[str, Path], stages: Sequence[Path]) -> None:
 def _compile(python: Path, stage: Path, files: Sequence[Path]) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0"}
     command = (str(python), "-SBs", "-c", COMPILE, str(stage))
-    text = "\n".join(map(str, files))
-    subprocess.run(command, input=text, text=True, env=environment, check=True)
+    run(*command, text="\n".join(map(str, files)).encode(), environment=environment)
 
 
 def _worth_compiling(stage: Path) -> list[Path]:
@@ -102,8 +99,7 @@ def _worth_compiling(stage: Path) -> list[Path]:
     What is left compiles as it is loaded: the progress bars of a calibration at a terminal, which takes a
     second and would be a tenth of the package.
     """
-    command = (sys.executable, "-c", LOAD)
-    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stderr.split()
+    loaded = run(sys.executable, "-c", LOAD).decode().split()
     libraries = stage / LIBRARIES.lstrip("/")
     paths = (libraries / name.replace(".", "/") for name in loaded)
     candidates = (

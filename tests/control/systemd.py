@@ -68,6 +68,9 @@ class FakeBus(Bus):
     def close(self) -> None:
         """There is nothing to be closed."""
 
+    def subscribe(self) -> None:
+        """Nothing is announced."""
+
     def next_signal(self, seconds: float) -> Signal | None:
         """No signal ever comes."""
         del seconds

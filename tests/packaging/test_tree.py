@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graviton_packages import completions, manuals
+from graviton_packages import manuals
 from graviton_packages.bytecode import MORE_PYTHONS
 from graviton_packages.commands import read_commands
 from graviton_packages.layout import TREE, UNITS, pieces
@@ -65,34 +65,6 @@ def test_packages_carry_the_versions_that_are_tested() -> None:
 
 def test_packages_carry_no_torch() -> None:
     assert not re.search(r"(?m)^(torch|numpy|nvidia)", LOCK.read_text())
-
-
-def test_bash_can_read_its_completion() -> None:
-    subprocess.run(("bash", "-n"), input=completions.bash().encode(), check=True)
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("graviton-agent cali", {"calibrate"}),
-        ("graviton-agent config ch", {"check"}),
-        ("graviton-agent verify --js", {"--json"}),
-    ],
-)
-def test_bash_completes_commands_and_options(line: str, expected: set[str]) -> None:
-    words = line.split()
-    script = f"""{completions.bash()}
-COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _graviton_agent; printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
-    done = subprocess.run(("bash", "-c", script), capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == expected
-
-
-def test_every_command_is_completed_by_every_shell() -> None:
-    for command in read_commands().all_below():
-        word = command.name.rpartition(" ")[2]
-        for text in (completions.bash(), completions.fish(), completions.zsh()):
-            assert word in text
 
 
 def test_the_manual_describes_every_option_of_the_configuration() -> None:

@@ -17,7 +17,6 @@ Properties = Mapping[str, tuple[str, Any]]
 AT_ONCE = 50
 """Calls side by side: what their answers take waits in the memory of the bus."""
 
-SUBSCRIBE = Call(MANAGER_PATH, MANAGER, "Subscribe")
 RELOAD = Call(MANAGER_PATH, MANAGER, "Reload")
 
 _FROM_SYSTEMD = f"type='signal',sender='{SYSTEMD}'"
