@@ -103,6 +103,16 @@ def test_units_do_not_wait_where_too_little_time_is_left_for_all_of_them(host: A
     host.wait_for_status("next app.service, when the host is quiet")
 
 
+def test_a_unit_waits_for_its_turn_for_longer_than_a_gate_that_says_nothing_may_take(host: AgentHost) -> None:
+    host.write(str(WANTED), "slow")
+    host.add_units({f"{GATE}.d/90-short.conf": "[Service]\nTimeoutStartSec=2\n"})
+    begin(host, tables("app.service", "other.service", calibrate="before-start", gates="5min"))
+    host.systemctl("start", "app.service", "other.service")
+    assert [host.told(unit) for unit in ("app.service", "other.service")] == ["64", "64"]
+    host.run("rm", f"/etc/systemd/system/{GATE}.d/90-short.conf")
+    host.systemctl("daemon-reload")
+
+
 def test_a_unit_is_calibrated_when_the_host_is_quiet(host: AgentHost) -> None:
     begin(host, tables("app.service", calibrate="when-quiet", quiet=QUIET_AT_ONCE))
     host.systemctl("start", "app.service")
