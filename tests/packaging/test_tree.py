@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from graviton_agent.control.cleaning import OF_RUN
 from graviton_packages import manuals
 from graviton_packages.bytecode import MORE_PYTHONS
 from graviton_packages.commands import read_commands
@@ -66,6 +67,14 @@ def test_scripts_of_packages_say_nothing_and_run_systemd_s_programs_alone(script
             "deb-systemd-" in line and "--quiet" not in line and "command -v" not in line
         ):
             assert ">/dev/null" in line
+
+
+@pytest.mark.parametrize("name", ["deb/postrm", "rpm/postun"])
+def test_a_removal_takes_all_of_run_that_the_agent_makes(name: str) -> None:
+    script = (TREE / "packaging" / "scripts" / name).read_text()
+    found = re.search(r"for name in ([a-z ]+); do\n +rm -rf \"/run/graviton-agent/\$name\"", script)
+    assert found is not None
+    assert {f"/run/graviton-agent/{word}" for word in found[1].split()} == set(OF_RUN)
 
 
 def test_everything_that_is_installed_exists() -> None:
