@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
 UNIT = "app.service"
-UNITS = {UNIT: f"[Service]\nExecStart={PYTHON} -c 'import time; time.sleep(3600)'\nRestart=no\n"}
+# With Type=exec its environment can be read as soon as systemctl returns, and not only some time later.
+UNITS = {UNIT: f"[Service]\nType=exec\nExecStart={PYTHON} -c 'import time; time.sleep(3600)'\nRestart=no\n"}
 MANAGED = f'[units."{UNIT}"]\ncalibrate = "manual"\n'
 DROP_IN = "50-graviton-agent.conf"
 PROFILE = f"/var/lib/graviton-agent/profiles/{UNIT}.json"
