@@ -1,15 +1,30 @@
 """Reading the processes of a unit from /proc, also in the moment when they aren't the unit's yet."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from graviton_agent.root import Root
-from graviton_agent.units.processes import own_unit, processes_of, read_process
+from graviton_agent.units.processes import LARGEST_ENVIRONMENT, Process, own_unit, processes_of, read_process
 from tests.units.services import tree
 
 PYTHON = "/opt/venv/bin/python3"
+INVOCATION = "5d0a7a53" * 4
+
+# Fields 50 and 51 of stat say where Linux finds the environment; a title is written there by setproctitle.
+OVERWRITES = """
+import ctypes, pathlib, sys, time
+fields = pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+start, end = int(fields[47]), int(fields[48])
+ctypes.memset(start, 0, end - start)
+ctypes.memmove(start, b"serving" if sys.argv[1] == "title" else b"", 7 if sys.argv[1] == "title" else 0)
+print("done", flush=True)
+time.sleep(60)
+"""
 
 
 def process(
@@ -24,19 +39,54 @@ def process(
     return tree(folder, files)
 
 
-def test_a_process_is_known_by_its_number_and_start(tmp_path: Path) -> None:
-    found = read_process(7, process(tmp_path, 7))
+def look(root: Root, *, settle_seconds: float = 2.0) -> Process | None:
+    return read_process(7, ["A", "UNITS"], root, settle_seconds=settle_seconds)
+
+
+def test_a_process_has_what_it_was_started_with(tmp_path: Path) -> None:
+    root = process(tmp_path, 7, environment=f"A=1\0INVOCATION_ID={INVOCATION}\0")
+    assert look(root) == Process(7, {"A": "1"}, INVOCATION, is_legible=True)
+
+
+def test_only_the_variables_that_are_asked_for_are_kept(tmp_path: Path) -> None:
+    found = look(process(tmp_path, 7, environment="B=A=2\0A=1\0AA=3\0"))
+    assert found == Process(7, {"A": "1"}, None, is_legible=True)
+
+
+@pytest.mark.parametrize(
+    "environment", ["", "\0" * 100, "serving\0\0\0", "A=1\0" + "x" * LARGEST_ENVIRONMENT]
+)
+def test_what_is_empty_overwritten_or_too_large_is_not_legible(tmp_path: Path, environment: str) -> None:
+    found = look(process(tmp_path, 7, environment=environment), settle_seconds=0.01)
     assert found is not None
-    assert (found.pid, found.started, found.environment) == (7, 5000, {"A": "1"})
+    assert not found.is_legible
+
+
+def test_as_much_as_is_read_is_legible(tmp_path: Path) -> None:
+    padding = "x" * (LARGEST_ENVIRONMENT - len("A=1\0B=\0"))
+    found = look(process(tmp_path, 7, environment=f"A=1\0B={padding}\0"))
+    assert found == Process(7, {"A": "1"}, None, is_legible=True)
+
+
+@pytest.mark.parametrize("how", ["title", "zeros"])
+def test_a_real_program_that_writes_over_its_environment_is_not_legible(how: str) -> None:
+    command = [sys.executable, "-c", OVERWRITES, how]
+    environment = {**os.environ, "A": "1", "INVOCATION_ID": INVOCATION}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"done\n"
+        found = read_process(program.pid, ["A"], Root())
+        program.kill()
+    assert found == Process(program.pid, {}, None, is_legible=False)
 
 
 def test_a_process_that_has_ended_is_none(tmp_path: Path) -> None:
-    assert read_process(7, Root(tmp_path)) is None
+    assert look(Root(tmp_path)) is None
 
 
 @pytest.mark.parametrize("program", ["/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-executor"])
 def test_a_process_that_stays_systemds_is_none(tmp_path: Path, program: str) -> None:
-    assert read_process(7, process(tmp_path, 7, program=program), settle_seconds=0.01) is None
+    assert look(process(tmp_path, 7, program=program), settle_seconds=0.01) is None
 
 
 def test_a_process_is_read_again_once_it_runs_the_units_program(
@@ -50,9 +100,9 @@ def test_a_process_is_read_again_once_it_runs_the_units_program(
         process(tmp_path, 7, environment="UNITS=1\0")
 
     monkeypatch.setattr(time, "sleep", become_the_units)
-    found = read_process(7, root)
+    found = look(root)
     assert found is not None
-    assert found.environment == {"UNITS": "1"}
+    assert found.variables == {"UNITS": "1"}
 
 
 def test_an_environment_that_is_not_set_up_yet_is_read_again(
@@ -60,20 +110,14 @@ def test_an_environment_that_is_not_set_up_yet_is_read_again(
 ) -> None:
     root = process(tmp_path, 7, environment="")
     monkeypatch.setattr(time, "sleep", lambda _seconds: (tmp_path / "proc/7/environ").write_text("A=1\0"))
-    found = read_process(7, root)
+    found = look(root)
     assert found is not None
-    assert found.environment == {"A": "1"}
-
-
-def test_an_environment_that_stays_empty_is_empty(tmp_path: Path) -> None:
-    found = read_process(7, process(tmp_path, 7, environment=""), settle_seconds=0.01)
-    assert found is not None
-    assert found.environment == {}
+    assert found.variables == {"A": "1"}
 
 
 def test_a_program_that_was_replaced_by_an_upgrade_is_still_systemds(tmp_path: Path) -> None:
     root = process(tmp_path, 7, program="/usr/lib/systemd/systemd-executor (deleted)")
-    assert read_process(7, root, settle_seconds=0.01) is None
+    assert look(root, settle_seconds=0.01) is None
 
 
 @pytest.mark.parametrize("mount", ["sys/fs/cgroup", "sys/fs/cgroup/unified", "sys/fs/cgroup/systemd"])

@@ -5,7 +5,7 @@ The former have a syntax of systemd's own [systemd src/basic/env-file.c, parse_e
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 # Until systemd 253 a backslash at its end continued a comment on the next line. It is read as by later ones:
 # what may be a variable of the operator's then counts as one.
@@ -63,6 +63,14 @@ def parse_environment_block(raw: bytes) -> dict[str, str]:
         for name, equals, value in entries
         if equals
     }
+
+
+def find_in_environment_block(raw: bytes, names: Iterable[str]) -> dict[str, str]:
+    """Some variables of a process, without making anything of the others, however many they are."""
+    alternatives = b"|".join(re.escape(name.encode()) for name in names)
+    # Each begins the block, or follows a zero byte.
+    found = re.finditer(rb"(?<![^\0])(" + alternatives + rb")=([^\0]*)", raw)
+    return {one[1].decode(): one[2].decode("utf-8", "replace") for one in found}
 
 
 def _name(text: str, at: int) -> tuple[str | None, int]:

@@ -2,14 +2,17 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from graviton_agent.errors import AgentError
-from graviton_agent.root import MIB, Root
-from graviton_agent.units.assignments import parse_environment_block
+from graviton_agent.root import KIB, MIB, Root
+from graviton_agent.units.assignments import find_in_environment_block
 
-LARGEST_ENVIRONMENT = 4 * MIB
+LARGEST_ENVIRONMENT = 256 * KIB
+"""Bytes. Linux allows megabytes, and a unit has as many processes as it likes."""
+INVOCATION = "INVOCATION_ID"
+"""systemd gives it to all processes of a service; each start has another [systemd.exec(5)]."""
 EXECUTORS = frozenset({"systemd", "systemd-executor"})
 """Names of the programs that become a unit's process: PID 1 itself until systemd 254, then one of its own."""
 SETTLE_SECONDS = 2.0
@@ -24,14 +27,18 @@ class Process:
     """One process, seen once."""
 
     pid: int
-    started: int
-    """Clock ticks after boot; with the number it tells one process from every other [proc_pid_stat(5)]."""
-    environment: Mapping[str, str]
-    """What it was started with, which is not always what it has since set."""
+    variables: Mapping[str, str]
+    """Those asked for that it was started with, which is not always what it has since set."""
+    invocation: str | None
+    """The start of a unit that it belongs to, as hexadecimal digits; None where its environment is silent."""
+    is_legible: bool
+    """Whether Linux still shows what it was started with: a program may write over it, as over its title."""
 
 
-def read_process(pid: int, root: Root, *, settle_seconds: float = SETTLE_SECONDS) -> Process | None:
-    """Reads a process's environment; None if it has ended, or did not become the unit's in time.
+def read_process(
+    pid: int, names: Iterable[str], root: Root, *, settle_seconds: float = SETTLE_SECONDS
+) -> Process | None:
+    """Reads these variables of a process; None if it has ended, or did not become the unit's in time.
 
     Just after a start the process still is systemd's, which then becomes the unit's program: what is read in
     that moment is systemd's own environment, and a little later none at all. So it is read once the program
@@ -40,7 +47,8 @@ def read_process(pid: int, root: Root, *, settle_seconds: float = SETTLE_SECONDS
     deadline = time.monotonic() + settle_seconds
     while True:
         started, program = _start_time(pid, root), _program(pid, root)
-        raw = root.read_bytes(f"proc/{pid}/environ", limit=LARGEST_ENVIRONMENT)
+        # One byte more tells a larger one.
+        raw = root.read_bytes(f"proc/{pid}/environ", limit=LARGEST_ENVIRONMENT + 1)
         if started is None or program is None or raw is None:
             return None
         same = (started, program) == (_start_time(pid, root), _program(pid, root))
@@ -48,10 +56,20 @@ def read_process(pid: int, root: Root, *, settle_seconds: float = SETTLE_SECONDS
         # The kernel shows no environment until the new program is set up [fs/proc/base.c, environ_read]; one
         # that stays empty is really so.
         if same and program not in EXECUTORS and (raw or is_late):
-            return Process(pid, started, parse_environment_block(raw))
+            return _process(pid, raw, names)
         if is_late:
             return None
         time.sleep(POLL_SECONDS)
+
+
+def _process(pid: int, raw: bytes, names: Iterable[str]) -> Process:
+    """What a process's environment says."""
+    found = find_in_environment_block(raw, {*names, INVOCATION})
+    invocation = found.pop(INVOCATION, None)
+    # No variable is empty as a program is started. Where a title was written over them, zeros fill the rest
+    # [dvarrazzo/py-setproctitle, src/spt_status.c; libbsd, setproctitle(3)].
+    is_intact = not raw.startswith(b"\0") and b"\0\0" not in raw
+    return Process(pid, found, invocation, is_intact and 0 < len(raw) <= LARGEST_ENVIRONMENT)
 
 
 def processes_of(control_group: str, root: Root) -> tuple[int, ...]:
