@@ -90,9 +90,9 @@ class Managed:
             exe.symlink_to("/usr/bin/python3.11")
         self.bus.add({**self.bus.units[name], **running(PID)})
 
-    def overwrite(self) -> None:
+    def overwrite(self, block: bytes = bytes(400)) -> None:
         """Lets the unit's program write over its environment."""
-        (self.host.tree.root / f"proc/{PID}/environ").write_bytes(bytes(400))
+        (self.host.tree.root / f"proc/{PID}/environ").write_bytes(block)
 
 
 def managed_machine(folder: Path) -> Managed:

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from graviton_agent.root import Root
-from graviton_agent.units.processes import LARGEST_ENVIRONMENT, Process, own_unit, processes_of, read_process
+from graviton_agent.units.processes import (
+    DEEPEST,
+    LARGEST_ENVIRONMENT,
+    MOST_PROCESSES,
+    Members,
+    Process,
+    own_unit,
+    processes_of,
+    read_process,
+)
 from tests.units.services import tree
 
 PYTHON = "/opt/venv/bin/python3"
@@ -131,11 +140,49 @@ def test_the_processes_of_a_unit_are_those_of_its_group_and_below(tmp_path: Path
             f"{group}/cpu.stat": "",
         },
     )
-    assert processes_of("/system.slice/llm.service", root) == (7, 9, 12)
+    assert processes_of("/system.slice/llm.service", root) == Members((7, 9, 12), is_all=True)
 
 
 def test_a_unit_without_a_group_has_no_processes(tmp_path: Path) -> None:
-    assert processes_of("/system.slice/llm.service", Root(tmp_path)) == ()
+    assert processes_of("/system.slice/llm.service", Root(tmp_path)) == Members((), is_all=True)
+
+
+def groups(folder: Path, processes: dict[str, str]) -> Root:
+    """A unit's control groups, by their places below its own."""
+    unit = "/sys/fs/cgroup/system.slice/llm.service"
+    return tree(folder, {f"{unit}/{group}cgroup.procs": text for group, text in processes.items()})
+
+
+def test_a_tree_of_groups_is_followed_down_to_a_bound(tmp_path: Path) -> None:
+    chain = {"a/" * depth: f"{depth + 1}\n" for depth in range(DEEPEST + 3)}
+    found = processes_of("/system.slice/llm.service", groups(tmp_path, chain))
+    assert found == Members(tuple(range(1, DEEPEST + 2)), is_all=False)
+
+
+def test_a_tree_that_is_just_as_deep_is_seen_whole(tmp_path: Path) -> None:
+    chain = {"a/" * depth: f"{depth + 1}\n" for depth in range(DEEPEST + 1)}
+    assert processes_of("/system.slice/llm.service", groups(tmp_path, chain)).is_all
+
+
+def test_only_so_many_groups_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graviton_agent.units.processes.MOST_GROUPS", 5)
+    many = {"": "1\n", **{f"{name}/": f"{ord(name)}\n" for name in "abcdef"}, "a/x/": "2\n"}
+    found = processes_of("/system.slice/llm.service", groups(tmp_path, many))
+    assert (len(found.pids), found.is_all) == (5, False)
+    few = groups(tmp_path / "few", {"": "1\n", **{f"{name}/": f"{ord(name)}\n" for name in "abcd"}})
+    assert processes_of("/system.slice/llm.service", few) == Members((1, 97, 98, 99, 100), is_all=True)
+
+
+@pytest.mark.parametrize(("more", "is_all"), [(0, True), (1, False), (100_000, False)])
+def test_only_so_many_processes_are_looked_at(tmp_path: Path, more: int, *, is_all: bool) -> None:
+    text = "".join(f"{pid}\n" for pid in range(1, MOST_PROCESSES + more + 1))
+    found = processes_of("/system.slice/llm.service", groups(tmp_path, {"": text}))
+    assert found == Members(tuple(range(1, MOST_PROCESSES + 1)), is_all=is_all)
+
+
+def test_half_a_number_at_the_end_of_what_is_read_is_no_process(tmp_path: Path) -> None:
+    root = groups(tmp_path, {"": "7\n12"})
+    assert processes_of("/system.slice/llm.service", root).pids == (7,)
 
 
 @pytest.mark.parametrize(

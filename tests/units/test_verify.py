@@ -195,3 +195,11 @@ def test_one_that_never_agrees_with_its_process_is_given_up(tmp_path: Path) -> N
 
     assert check(tmp_path, {NAME: "BF16"}, {}, unit=again(), again=again).sync is Sync.UNTOLD
     assert len(asked) == 1 + MORE_LOOKS
+
+
+def test_of_very_many_processes_it_is_said_that_there_are_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graviton_agent.units.processes.MOST_PROCESSES", 2)
+    found = check(tmp_path, {NAME: "BF16"}, *[{NAME: "BF16"}] * 3)
+    assert (found.sync, found.processes, found.is_all) == (Sync.IN_SYNC, 2, False)

@@ -44,6 +44,8 @@ def _processes(found: Verification) -> str:
     if not found.processes:
         return ""
     words = f"{found.processes} {'process' if found.processes == 1 else 'processes'}"
+    if not found.is_all:
+        words += ", the unit has more"
     if found.untold and found.sync is not Sync.UNTOLD:
         words += f", {found.untold} of which can't be told"
     return f" ({words})"
@@ -58,6 +60,7 @@ def verification_to_json(outlook: Outlook, found: Verification) -> dict[str, Any
         "reason": outlook.application.reason,
         "processes": found.processes,
         "processes_untold": found.untold,
+        "processes_are_all": found.is_all,
         "variables": [
             {
                 "name": key.name,

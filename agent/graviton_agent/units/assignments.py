@@ -67,10 +67,15 @@ def parse_environment_block(raw: bytes) -> dict[str, str]:
 
 def find_in_environment_block(raw: bytes, names: Iterable[str]) -> dict[str, str]:
     """Some variables of a process, without making anything of the others, however many they are."""
-    alternatives = b"|".join(re.escape(name.encode()) for name in names)
-    # Each begins the block, or follows a zero byte.
-    found = re.finditer(rb"(?<![^\0])(" + alternatives + rb")=([^\0]*)", raw)
-    return {one[1].decode(): one[2].decode("utf-8", "replace") for one in found}
+    block = b"\0" + raw
+    found = {}
+    for name in names:
+        start = f"\0{name}=".encode()
+        # The last one counts, as above.
+        if (at := block.rfind(start)) >= 0:
+            value, _, _ = block[at + len(start) :].partition(b"\0")
+            found[name] = value.decode("utf-8", "replace")
+    return found
 
 
 def _name(text: str, at: int) -> tuple[str | None, int]:

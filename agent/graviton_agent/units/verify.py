@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from graviton_agent.root import Root
 from graviton_agent.units.held import UnitEnvironment, reads_our_file
-from graviton_agent.units.processes import Process, processes_of, read_process
+from graviton_agent.units.processes import SETTLE_SECONDS, Process, processes_of, read_process
 from graviton_agent.units.unit import Unit
 
 MORE_LOOKS = 2
@@ -53,6 +53,8 @@ class Verification:
     """How many processes were looked at."""
     untold: int = 0
     """How many of them have nothing that could be compared."""
+    is_all: bool = True
+    """Whether the unit has no others; of very many only some are looked at."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def verify(
     root: Root,
     *,
     again: Callable[[], Unit] | None = None,
+    settle_seconds: float = SETTLE_SECONDS,
 ) -> Verification:
     """Reads the environment of the unit's processes and compares.
 
@@ -83,24 +86,26 @@ def verify(
         names: the variables that the agent might ever write, so that a forgotten one is seen.
         root: of this machine.
         again: asks PID 1 for the unit anew, for it may have been restarted since.
+        settle_seconds: how long to wait for a main process that is still systemd's.
 
     Raises AgentError if the processes can't be looked at.
     """
     wanted = sorted({*names, *expected.variables})
-    main = _main_process(unit, wanted, root)
+    main = _main_process(unit, wanted, root, settle_seconds)
     for _ in range(MORE_LOOKS):
         if again is None or not unit.is_active or (main is not None and _is_of(main, unit)):
             break
         unit = again()
-        main = _main_process(unit, wanted, root)
+        main = _main_process(unit, wanted, root, settle_seconds)
     if main is None:
         return Verification(unit.name, Sync.NOT_RUNNING, ())
     if not main.is_legible or main.invocation is None or not _is_of(main, unit):
         untold = [KeyCheck(name, value, None, Sync.UNTOLD) for name, value in expected.variables.items()]
         return Verification(unit.name, Sync.UNTOLD, tuple(untold), processes=1, untold=1)
+    members = processes_of(unit.control_group or "/", root)
     others = [
         process
-        for pid in processes_of(unit.control_group or "/", root)
+        for pid in members.pids
         if pid != main.pid and (process := read_process(pid, wanted, root, settle_seconds=0)) is not None
     ]
     # A child without INVOCATION_ID was given another environment, and a legible one says which.
@@ -110,11 +115,20 @@ def verify(
         for name in wanted
         if (check := check_key(name, unit, expected, environment, main=main, others=legible)) is not None
     )
-    return Verification(unit.name, _worst(keys), keys, 1 + len(others), len(others) - len(legible))
+    return Verification(
+        unit.name,
+        _worst(keys),
+        keys,
+        processes=1 + len(others),
+        untold=len(others) - len(legible),
+        is_all=members.is_all,
+    )
 
 
-def _main_process(unit: Unit, names: Iterable[str], root: Root) -> Process | None:
-    return read_process(unit.main_pid, names, root) if unit.is_active and unit.main_pid else None
+def _main_process(unit: Unit, names: Iterable[str], root: Root, settle_seconds: float) -> Process | None:
+    if not unit.is_active or not unit.main_pid:
+        return None
+    return read_process(unit.main_pid, names, root, settle_seconds=settle_seconds)
 
 
 def _is_of(main: Process, unit: Unit) -> bool:
