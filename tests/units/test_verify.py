@@ -1,6 +1,5 @@
 """Whether a unit's processes have what they should, key by key."""
 
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +43,8 @@ def check(
     for at, environment in enumerate(processes):
         process(folder, numbers[at], environment=(blocks or {}).get(at, block(**environment)))
     unit = unit or service(environment_files=OURS, invocation=INVOCATION)
-    return verify(unit, Expectation(expected, changed), held, [NAME, OTHER], root, again=again)
+    expectation = Expectation(expected, changed)
+    return verify(unit, expectation, held, [NAME, OTHER], root, again=again, settle_seconds=0)
 
 
 def block(**environment: str) -> str:
@@ -143,10 +143,7 @@ def test_the_need_to_restart_is_said_before_an_override(tmp_path: Path) -> None:
     ],
     ids=["empty", "overwritten", "a title", "not systemd's", "too large"],
 )
-def test_what_a_main_process_hides_can_not_be_told_and_is_no_drift(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str
-) -> None:
-    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+def test_what_a_main_process_hides_can_not_be_told_and_is_no_drift(tmp_path: Path, environment: str) -> None:
     found = check(tmp_path, {NAME: "BF16"}, {}, blocks={0: environment}, changed=BEFORE)
     assert found == Verification(
         "llm.service", Sync.UNTOLD, (KeyCheck(NAME, "BF16", None, Sync.UNTOLD),), processes=1, untold=1
