@@ -14,7 +14,7 @@ from graviton_packages.layout import TREE
 from graviton_packages.programs import run
 from graviton_packages.sizes import table
 from graviton_packages.stage import lay_out
-from graviton_packages.target import ARCHITECTURES, MINORS
+from graviton_packages.target import ARCHITECTURES, MINORS, OLDER_MINORS
 
 FORMATS = ("deb", "rpm")
 DIST = TREE / "dist"
@@ -36,8 +36,9 @@ def build(
         maintainer: who answers for them: "Name <address>".
     """
     moment = commit_time()
-    pythons = {minor: python for minor in MINORS if (python := find_python(minor))}
-    for minor in MINORS:
+    minors = (*OLDER_MINORS, *MINORS)
+    pythons = {minor: python for minor in minors if (python := find_python(minor))}
+    for minor in minors:
         if minor not in pythons:
             print(f"no Python {minor} here: it gets no byte code, and starts slower", file=sys.stderr)
     dist.mkdir(parents=True, exist_ok=True)

@@ -9,12 +9,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from graviton_packages.layout import LIBRARIES, LIBRARY, TREE
 from graviton_packages.programs import BuildError, run
+from graviton_packages.target import OLDER_MINORS
 
+AGENT = f"{LIBRARY}/agent"
 MORE_PYTHONS = TREE / ".cache" / "python"
 """Where packaging/install-tools puts those that this machine hasn't got."""
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -39,6 +41,12 @@ for module in pkgutil.walk_packages(graviton_agent.__path__, "graviton_agent."):
 from graviton_agent.cli.main import main
 with contextlib.redirect_stdout(io.StringIO()):
     main(["--help"])
+print("\\n".join(sys.modules))
+"""
+# What systemd runs by itself, on each start of a unit and each reload.
+LOAD_PROGRAMS = """
+import sys
+import graviton_agent.units.check, graviton_agent.units.generator
 print("\\n".join(sys.modules))
 """
 
@@ -73,10 +81,10 @@ def compile_all(pythons: Mapping[str, Path], stages: Sequence[Path]) -> None:
         stages: the folders that will be "/" on a host.
     """
     first, *others = stages
-    sources = _worth_compiling(first)
+    sources, programs = _worth_compiling(first), _programs(first)
     for minor, python in pythons.items():
         print(f"byte code for Python {minor} by {python}", file=sys.stderr)
-        _compile(python, first, sources)
+        _compile(python, first, programs if minor in OLDER_MINORS else sources)
     for source in sources:
         for other in others:
             same = other / source.relative_to(first)
@@ -99,11 +107,17 @@ def _worth_compiling(stage: Path) -> list[Path]:
     What is left compiles as it is loaded: the progress bars of a calibration at a terminal, which takes a
     second and would be a tenth of the package.
     """
-    loaded = run(sys.executable, "-c", LOAD).decode().split()
-    libraries = stage / LIBRARIES.lstrip("/")
-    paths = (libraries / name.replace(".", "/") for name in loaded)
-    candidates = (
-        file for path in paths for file in (path.with_name(f"{path.name}.py"), path / "__init__.py")
-    )
-    own = (stage / f"{LIBRARY}/agent".lstrip("/")).rglob("*.py")
-    return sorted({*own, *filter(Path.is_file, candidates)})
+    own = (stage / AGENT.lstrip("/")).rglob("*.py")
+    return sorted({*own, *_loaded(LOAD, stage / LIBRARIES.lstrip("/"))})
+
+
+def _programs(stage: Path) -> list[Path]:
+    """The modules that the generator and the check load."""
+    return sorted(_loaded(LOAD_PROGRAMS, stage / AGENT.lstrip("/")))
+
+
+def _loaded(script: str, folder: Path) -> Iterator[Path]:
+    """The files in a folder of those modules that a script prints the names of."""
+    for name in run(sys.executable, "-c", script).decode().split():
+        path = folder / name.replace(".", "/")
+        yield from filter(Path.is_file, (path.with_name(f"{path.name}.py"), path / "__init__.py"))

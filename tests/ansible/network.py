@@ -31,20 +31,8 @@ def bridged(name: str, hosts: Sequence[Container]) -> Iterator[list[str]]:
         addresses = []
         for number, host in enumerate(hosts, start=11):
             port = f"port{number}"
-            ip(
-                "-n",
-                name,
-                "link",
-                "add",
-                port,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "eth0",
-                "netns",
-                str(host.leader),
-            )
+            peer = ("peer", "name", "eth0", "netns", str(host.leader))
+            ip("-n", name, "link", "add", port, "type", "veth", *peer)
             ip("-n", name, "link", "set", port, "master", "br0", "up")
             inside = ("nsenter", f"--target={host.leader}", "--net", "ip")
             for words in (

@@ -4,13 +4,17 @@ The agent is installed as the other tests install it; tests/packaging/test_ansib
 """
 
 import json
+import os
+import subprocess
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from graviton_agent.installed import SERVICE
-from tests.ansible.control import REASON, SERVE, UNIT, Fleet, reached_by_ssh
+from tests.ansible.control import PROGRAMS, REASON, ROLE, SERVE, UNIT, Fleet, reached_by_ssh
 from tests.systemd.installed import AgentHost, boot_host
 from tests.systemd.rootfs import BOOKWORM
 
@@ -29,6 +33,16 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet[AgentHost]
         fleet = stack.enter_context(reached_by_ssh(hosts, tmp_path_factory.mktemp("control")))
         fleet.variables = {"graviton_agent_install": "none"}
         yield fleet
+
+
+def test_a_section_is_toml_whatever_the_unit_is_called(tmp_path: Path) -> None:
+    item = {"key": r"a-b\x2dc@.service", "value": {"pin": {"OMP_NUM_THREADS": "2"}, "forbid": ["bf16"]}}
+    source, target = ROLE / "roles/graviton_agent/templates/unit.toml.j2", tmp_path / "unit.toml"
+    template = ("-m", "ansible.builtin.template", "-a", f"src={source} dest={target}")
+    command = (str(PROGRAMS / "ansible"), "localhost", *template, "-e", json.dumps({"item": item}))
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(tmp_path)}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert tomllib.loads(target.read_text()) == {"units": {item["key"]: item["value"]}}
 
 
 def test_check_mode_changes_nothing(three: Fleet[AgentHost]) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -14,7 +15,7 @@ from graviton_agent import __version__
 from graviton_packages.build import build
 from graviton_packages.bytecode import find_python
 from graviton_packages.layout import DOCUMENTS, LIBRARIES, LIBRARY, OWN_FOLDERS
-from graviton_packages.target import MINORS
+from graviton_packages.target import MINORS, OLDER_MINORS
 
 pytestmark = pytest.mark.packages
 
@@ -87,6 +88,18 @@ def test_it_has_byte_code_of_every_module_of_its_own(unpacked: Path, minor: str)
         compiled = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
         # Four bytes of magic, then the flags: 1 is a hash that nobody checks [PEP 552].
         assert compiled.read_bytes()[4:8] == b"\x01\0\0\0"
+
+
+@pytest.mark.parametrize("program", ["generator", "check"])
+@pytest.mark.parametrize("minor", [minor for minor in (*OLDER_MINORS, *MINORS) if find_python(minor)])
+def test_what_systemd_runs_compiles_nothing(unpacked: Path, tmp_path: Path, minor: str, program: str) -> None:
+    script = _below(unpacked, f"{LIBRARY}/systemd/graviton-agent-{program}")
+    arguments = [str(tmp_path)] * 3 if program == "generator" else ["app.service"]
+    command = (str(find_python(minor)), "-vISEB", str(script), *arguments, str(tmp_path))
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    from_source = re.findall(r"(?m)^# code object from '?(.*graviton_agent/.*\.py)'?$", said)
+    assert f"import 'graviton_agent.units.{program}'" in said
+    assert from_source == []
 
 
 @pytest.mark.parametrize("minor", MINORS)

@@ -13,7 +13,7 @@ from graviton_packages.repository import make_repositories
 from tests.packaging.conftest import FORMER_VERSION
 from tests.packaging.host import PackagedHost, boot_packaged
 from tests.packaging.rpm_host import RPM_HOST, provide_requirements
-from tests.systemd.rootfs import BOOKWORM
+from tests.systemd.rootfs import BOOKWORM, TRIXIE, Release
 
 pytestmark = pytest.mark.packages
 
@@ -31,8 +31,8 @@ metadata_expire=0
 
 
 @pytest.fixture
-def debian(repository: Path, bootable: None) -> Iterator[PackagedHost]:  # noqa: ARG001 - it may skip
-    with boot_packaged(BOOKWORM, on_arm=False) as host:
+def debian(repository: Path, release: Release) -> Iterator[PackagedHost]:
+    with boot_packaged(release, on_arm=False) as host:
         host.copy(repository, "/repository")
         host.write(
             "/etc/apt/keyrings/graviton-agent.asc", (repository / "apt/graviton-agent.asc").read_bytes()
@@ -70,7 +70,7 @@ def test_apt_refuses_an_index_that_was_changed(debian: PackagedHost) -> None:
     index.write_text(index.read_text().replace("Label: graviton-agent", "Label: graviton-agent2"))
     refused = debian.attempt("apt-get", "update", "--error-on=any")
     assert refused.returncode != 0
-    assert "BADSIG" in refused.stderr
+    assert {BOOKWORM: "BADSIG", TRIXIE: "Message has been manipulated"}[debian.release] in refused.stderr
 
 
 def test_apt_refuses_a_package_that_was_changed(debian: PackagedHost) -> None:
@@ -89,7 +89,8 @@ def test_apt_refuses_it_without_its_key(debian: PackagedHost) -> None:
     debian.write("/etc/apt/sources.list", "deb file:/repository/apt stable main\n")
     refused = debian.attempt("apt-get", "update", "--error-on=any")
     assert refused.returncode != 0
-    assert "NO_PUBKEY" in refused.stderr
+    missing = {BOOKWORM: "NO_PUBKEY", TRIXIE: "which is needed to verify signature"}
+    assert missing[debian.release] in refused.stderr
 
 
 def test_dnf_installs_from_it(red_hat: PackagedHost) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from graviton_agent.control.cleaning import OF_RUN
 from graviton_packages import manuals
 from graviton_packages.bytecode import MORE_PYTHONS
 from graviton_packages.commands import read_commands
@@ -23,6 +24,28 @@ def test_the_launcher_tries_the_supported_pythons_newest_first() -> None:
     found = re.search(r"for minor in ([0-9 ]+);", LAUNCHER.read_text())
     assert found is not None
     assert [f"3.{minor}" for minor in found[1].split()] == list(reversed(MINORS))
+
+
+def _launch(folder: Path, *minors: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the launcher where these are all the Pythons of /usr/bin; each prints its name and arguments."""
+    for minor in minors:
+        python = folder / f"python3.{minor}"
+        python.write_text('#!/bin/sh\necho "${0##*/} $*"\n')
+        python.chmod(0o755)
+    text = LAUNCHER.read_text().replace("/usr/bin/python", f"{folder}/python")
+    command = ("sh", "-c", text, "graviton-agent", "detect", "--json")
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_launcher_runs_the_newest_supported_python_that_is_there(tmp_path: Path) -> None:
+    launched = _launch(tmp_path, "9", "11", "13", "15")
+    assert launched.stdout == "python3.13 -ISB /usr/lib/graviton-agent/run.py detect --json\n"
+
+
+def test_the_launcher_says_what_it_would_need(tmp_path: Path) -> None:
+    refused = _launch(tmp_path, "9")
+    assert refused.returncode == 1
+    assert "there is no Python 3.11, 3.12, 3.13 or 3.14 in /usr/bin" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -44,6 +67,14 @@ def test_scripts_of_packages_say_nothing_and_run_systemd_s_programs_alone(script
             "deb-systemd-" in line and "--quiet" not in line and "command -v" not in line
         ):
             assert ">/dev/null" in line
+
+
+@pytest.mark.parametrize("name", ["deb/postrm", "rpm/postun"])
+def test_a_removal_takes_all_of_run_that_the_agent_makes(name: str) -> None:
+    script = (TREE / "packaging" / "scripts" / name).read_text()
+    found = re.search(r"for name in ([a-z ]+); do\n +rm -rf \"/run/graviton-agent/\$name\"", script)
+    assert found is not None
+    assert {f"/run/graviton-agent/{word}" for word in found[1].split()} == set(OF_RUN)
 
 
 def test_everything_that_is_installed_exists() -> None:
