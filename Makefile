@@ -32,7 +32,7 @@ test: $(BIN)/.test ## Lint, types and the whole default test suite.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile
 
 .PHONY: test-graviton
 test-graviton: $(BIN)/.test $(BIN)/.packages ## The arm64 package in emulated EC2 machines, with real aarch64 torch (hours, root).

@@ -65,6 +65,14 @@ def test_of_what_does_not_run_nobody_says_that_it_is_in_sync(text: str) -> None:
     assert ("unit_gain_ratio", "old.service") not in samples(text)
 
 
+def test_nor_of_what_can_not_be_told(root: Root) -> None:
+    hidden = UnitMetrics("llm.service", State.APPLIED, Sync.UNTOLD, 1.28, WHEN, None)
+    found = samples(render(read_host(root), [hidden], problems=0))
+    assert ("unit_in_sync", "llm.service") not in found
+    assert ("unit_restart_needed", "llm.service") not in found
+    assert found["unit_gain_ratio", "llm.service"] == 1.28
+
+
 def test_a_backslash_in_a_units_name_survives(text: str) -> None:
     assert ("unit_stale", DOWN.unit) in samples(text)
 

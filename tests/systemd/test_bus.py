@@ -20,11 +20,11 @@ from graviton_agent.units.manager import (
     get,
     get_all,
     manager_environment,
-    restart_unit,
     stop_unit,
     unit_path,
 )
 from graviton_agent.units.watch import Watch, watches
+from tests.systemd.calls import restart_unit
 from tests.systemd.container import RebootableContainer, boot
 from tests.systemd.rootfs import Release
 

@@ -8,9 +8,10 @@ import pytest
 from graviton_agent.root import Root
 from graviton_agent.units.bus import Bus, add_match
 from graviton_agent.units.held import unit_environment
-from graviton_agent.units.manager import JOB_ENDS, manager_environment, restart_unit
+from graviton_agent.units.manager import JOB_ENDS, manager_environment
 from graviton_agent.units.unit import read_unit
 from graviton_agent.units.verify import Expectation, Sync, Verification, verify
+from tests.systemd.calls import restart_unit
 from tests.systemd.container import RebootableContainer, boot
 from tests.systemd.rootfs import Release
 

@@ -66,11 +66,6 @@ def start_unit(name: str) -> Call:
     return Call(MANAGER_PATH, MANAGER, "StartUnit", "ss", (name, "replace"))
 
 
-def restart_unit(name: str) -> Call:
-    """Restarts a unit, or starts it; the answer's first value is the path of the job."""
-    return Call(MANAGER_PATH, MANAGER, "RestartUnit", "ss", (name, "replace"))
-
-
 def stop_unit(name: str) -> Call:
     """Stops a unit; the answer's first value is the path of the job."""
     return Call(MANAGER_PATH, MANAGER, "StopUnit", "ss", (name, "replace"))
