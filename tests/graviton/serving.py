@@ -63,7 +63,7 @@ WantedBy=multi-user.target
 
 
 def configuration(
-    *settings: str, calibrate: str, batches: str = "64", budget: str = "2min", more: str = ""
+    *settings: str, calibrate: str, batches: str = "64", budget: str = "90s", more: str = ""
 ) -> str:
     """The agent's configuration, and a small model of the unit's.
 
