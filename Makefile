@@ -32,7 +32,7 @@ test: $(BIN)/.test ## Lint, types and the whole default test suite.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile
 
 .PHONY: test-graviton
 test-graviton: $(BIN)/.test $(BIN)/.packages ## The arm64 package in emulated EC2 machines, with real aarch64 torch (hours, root).
@@ -76,7 +76,7 @@ repository: $(BIN)/.packages ## Make signed apt and dnf repositories of them: ma
 	@PYTHONPATH=packaging $(BIN)/python -m graviton_packages repository --key "$(KEY)" $(ARGS)
 
 .PHONY: test-packages
-test-packages: $(BIN)/.test packages ## Life of the packages in booted containers, lintian, repositories (root, half an hour).
+test-packages: $(BIN)/.test .cache/ansible/.made packages ## Life of the packages in booted containers, lintian, repositories (root, half an hour).
 	$(BIN)/pytest -m packages tests/packaging
 
 .PHONY: lock-libraries

@@ -19,6 +19,8 @@ from graviton_agent.installed import LOCKS
 from graviton_agent.state import private_folder, state_directory
 
 NAME = "calibration"
+LONGEST_WAIT_SECONDS = 600.0
+"""For another calibration to end, unless somebody asks for less or more."""
 LONGEST_NUMBER = 20
 AGAIN_SECONDS = 1.0
 """A signal that arrives just before the process begins to wait would be missed, so it comes again."""

@@ -77,7 +77,7 @@ def render(host: Host, units: Sequence[UnitMetrics], *, problems: int) -> str:
         units: all that are managed.
         problems: how many things are wrong in the configuration.
     """
-    looked_at = [unit for unit in units if unit.sync is not Sync.NOT_RUNNING]
+    compared = [unit for unit in units if unit.sync not in {Sync.NOT_RUNNING, Sync.UNTOLD}]
     machine = {
         "generation": "" if host.generation is None else str(host.generation),
         "instance_type": host.instance_type or "",
@@ -96,12 +96,12 @@ def render(host: Host, units: Sequence[UnitMetrics], *, problems: int) -> str:
         Family(
             "unit_in_sync",
             "Whether the running processes have what is in place for them.",
-            [(_of(unit), unit.sync is Sync.IN_SYNC) for unit in looked_at],
+            [(_of(unit), unit.sync is Sync.IN_SYNC) for unit in compared],
         ),
         Family(
             "unit_restart_needed",
             "Whether the running processes were started with other values than those in place.",
-            [(_of(unit), unit.sync is Sync.RESTART_NEEDED) for unit in looked_at],
+            [(_of(unit), unit.sync is Sync.RESTART_NEEDED) for unit in compared],
         ),
         Family(
             "unit_stale",

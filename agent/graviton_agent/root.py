@@ -2,6 +2,7 @@
 
 import os
 import re
+from itertools import islice
 from pathlib import Path
 
 from graviton_agent.regular_file import read_beginning
@@ -59,6 +60,15 @@ class Root:
         except (OSError, ValueError):
             return ()
         return tuple(sorted(names))
+
+    def folders(self, name: str, *, limit: int) -> tuple[str, ...]:
+        """The sorted names of folders in the folder at `name`, at most `limit` of them, links apart."""
+        try:
+            with os.scandir(self._inside(name)) as found:
+                folders = (entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+                return tuple(sorted(islice(folders, limit)))
+        except (OSError, ValueError):
+            return ()
 
     def _inside(self, name: str) -> str:
         """The real path of `name`, or ValueError where a link leads out of the tree."""

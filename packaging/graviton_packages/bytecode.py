@@ -9,11 +9,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from graviton_packages.layout import LIBRARIES, LIBRARY, TREE
+from graviton_packages.programs import BuildError, run
+from graviton_packages.target import OLDER_MINORS
 
+AGENT = f"{LIBRARY}/agent"
 MORE_PYTHONS = TREE / ".cache" / "python"
 """Where packaging/install-tools puts those that this machine hasn't got."""
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -30,19 +33,22 @@ for file in sys.stdin.read().splitlines():
 """
 # Everything but what runs by itself: the worker, under the unit's Python, and the module for `python -m`.
 LOAD = """
-import importlib, pkgutil, sys
+import contextlib, importlib, io, pkgutil, sys
 import graviton_agent
 for module in pkgutil.walk_packages(graviton_agent.__path__, "graviton_agent."):
     if module.name not in ("graviton_agent.__main__", "graviton_agent.calibration.worker"):
         importlib.import_module(module.name)
 from graviton_agent.cli.main import main
-main(["--help"])
-print("\\n".join(sys.modules), file=sys.stderr)
+with contextlib.redirect_stdout(io.StringIO()):
+    main(["--help"])
+print("\\n".join(sys.modules))
 """
-
-
-class UnequalSourcesError(Exception):
-    """A module differs between two architectures, so that they can't share byte code."""
+# What systemd runs by itself, on each start of a unit and each reload.
+LOAD_PROGRAMS = """
+import sys
+import graviton_agent.units.check, graviton_agent.units.generator
+print("\\n".join(sys.modules))
+"""
 
 
 def find_python(minor: str) -> Path | None:
@@ -68,22 +74,22 @@ def _is_python(place: Path, minor: str) -> bool:
 def compile_all(pythons: Mapping[str, Path], stages: Sequence[Path]) -> None:
     """Puts byte code into laid out trees, which differ in their extensions alone.
 
-    Raises subprocess.CalledProcessError, and UnequalSourcesError if they differ in a source.
+    Raises BuildError, also if they differ in a source.
 
     Args:
         pythons: interpreters by version.
         stages: the folders that will be "/" on a host.
     """
     first, *others = stages
-    sources = _worth_compiling(first)
+    sources, programs = _worth_compiling(first), _programs(first)
     for minor, python in pythons.items():
         print(f"byte code for Python {minor} by {python}", file=sys.stderr)
-        _compile(python, first, sources)
+        _compile(python, first, programs if minor in OLDER_MINORS else sources)
     for source in sources:
         for other in others:
             same = other / source.relative_to(first)
             if not filecmp.cmp(source, same, shallow=False):
-                raise UnequalSourcesError(f"{same} is not what {source} is")
+                raise BuildError(f"{same} is not what {source} is: they can't share byte code")
             (same.parent / "__pycache__").mkdir(exist_ok=True)
             for compiled in (source.parent / "__pycache__").glob(f"{source.stem}.cpython-*.pyc"):
                 shutil.copyfile(compiled, same.parent / "__pycache__" / compiled.name)
@@ -92,8 +98,7 @@ def compile_all(pythons: Mapping[str, Path], stages: Sequence[Path]) -> None:
 def _compile(python: Path, stage: Path, files: Sequence[Path]) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0"}
     command = (str(python), "-SBs", "-c", COMPILE, str(stage))
-    text = "\n".join(map(str, files))
-    subprocess.run(command, input=text, text=True, env=environment, check=True)
+    run(*command, text="\n".join(map(str, files)).encode(), environment=environment)
 
 
 def _worth_compiling(stage: Path) -> list[Path]:
@@ -102,12 +107,17 @@ def _worth_compiling(stage: Path) -> list[Path]:
     What is left compiles as it is loaded: the progress bars of a calibration at a terminal, which takes a
     second and would be a tenth of the package.
     """
-    command = (sys.executable, "-c", LOAD)
-    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stderr.split()
-    libraries = stage / LIBRARIES.lstrip("/")
-    paths = (libraries / name.replace(".", "/") for name in loaded)
-    candidates = (
-        file for path in paths for file in (path.with_name(f"{path.name}.py"), path / "__init__.py")
-    )
-    own = (stage / f"{LIBRARY}/agent".lstrip("/")).rglob("*.py")
-    return sorted({*own, *filter(Path.is_file, candidates)})
+    own = (stage / AGENT.lstrip("/")).rglob("*.py")
+    return sorted({*own, *_loaded(LOAD, stage / LIBRARIES.lstrip("/"))})
+
+
+def _programs(stage: Path) -> list[Path]:
+    """The modules that the generator and the check load."""
+    return sorted(_loaded(LOAD_PROGRAMS, stage / AGENT.lstrip("/")))
+
+
+def _loaded(script: str, folder: Path) -> Iterator[Path]:
+    """The files in a folder of those modules that a script prints the names of."""
+    for name in run(sys.executable, "-c", script).decode().split():
+        path = folder / name.replace(".", "/")
+        yield from filter(Path.is_file, (path.with_name(f"{path.name}.py"), path / "__init__.py"))

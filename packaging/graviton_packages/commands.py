@@ -50,6 +50,12 @@ class Command:
         """Whether its arguments are names of units."""
         return any("UNIT" in argument.word for argument in self.arguments)
 
+    @property
+    def takes(self) -> str:
+        """What its arguments may be besides: "file", "folder" or ""."""
+        words = " ".join(argument.word for argument in self.arguments)
+        return "file" if "FILE" in words else "folder" if "DIR" in words else ""
+
     def all_below(self) -> Iterator["Command"]:
         """The commands that do something, in the order in which help lists them."""
         if not self.commands:

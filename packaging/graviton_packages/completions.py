@@ -2,6 +2,9 @@
 
 from graviton_packages.commands import Command, Option, read_commands
 
+BASH_PATHS = {"file": "-f", "folder": "-d"}
+"""What compgen is asked for."""
+ZSH_PATHS = {"file": "_files", "folder": "_files -/"}
 UNITS = "systemctl list-unit-files --no-legend --no-pager --type=service 2>/dev/null | cut -d ' ' -f 1"
 
 
@@ -12,7 +15,7 @@ def bash() -> str:
     return f"""# Completion of graviton-agent for bash; made from its command line.
 _graviton_agent() {{
     local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}}
-    local command= words= files= units= word
+    local command= words= paths= units= word
     for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
         case "$command $word" in
 {_bash_words(program)}
@@ -21,15 +24,16 @@ _graviton_agent() {{
     case "$command" in
 {cases}
     esac
-    if [[ $units && $current != -* ]]; then
+    if [[ $current == -* ]]; then
+        units= paths=
+    fi
+    if [[ $units ]]; then
         words+=" $({UNITS})"
     fi
-    if [[ $files == folders ]]; then
-        mapfile -t COMPREPLY < <(compgen -d -- "$current")
-    elif [[ $files ]]; then
-        mapfile -t COMPREPLY < <(compgen -f -- "$current")
-    else
-        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+    if [[ $paths ]]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t -O ${{#COMPREPLY[@]}} COMPREPLY < <(compgen "$paths" -- "$current")
     fi
 }}
 complete -F _graviton_agent graviton-agent
@@ -58,6 +62,8 @@ def _bash_case(command: Command) -> str:
     lines = [f'        "{command.name}")', f'            words="{" ".join(_words(command))}"']
     if command.takes_units:
         lines += ["            units=yes"]
+    if command.takes:
+        lines += [f"            paths={BASH_PATHS[command.takes]}"]
     if valued := [option for option in command.options if option.value]:
         lines += ['            case "$previous" in']
         lines += [f"                {'|'.join(option.names)}) {_bash_value(option)} ;;" for option in valued]
@@ -66,7 +72,7 @@ def _bash_case(command: Command) -> str:
 
 
 def _bash_value(option: Option) -> str:
-    return {"file": "files=yes", "folder": "files=folders"}.get(option.kind, "words= units=")
+    return f"words= units= paths={BASH_PATHS.get(option.kind, '')}"
 
 
 def fish() -> str:
@@ -90,6 +96,8 @@ def fish() -> str:
             lines += [_fish(seen or none_yet, _fish_option(option), option.help.rstrip("."))]
         if command.takes_units:
             lines += [_fish(seen, f'-a "({UNITS})"', "unit")]
+        if command.takes:
+            lines += [_fish(seen, "-F", command.takes)]
     return "\n".join([*lines, ""])
 
 
@@ -99,7 +107,9 @@ def _fish(condition: str, what: str, description: str) -> str:
 
 def _fish_option(option: Option) -> str:
     names = " ".join(f"-l {name.removeprefix('--')}" for name in option.names)
-    return f"{names} {'-r' if option.value else ''}{' -F' if option.kind else ''}".strip()
+    if not option.value:
+        return names
+    return f"{names} {'-r -F' if option.kind else '-x'}"
 
 
 def _quoted(text: str) -> str:
@@ -131,8 +141,13 @@ def _zsh_name(command: Command) -> str:
 
 def _zsh_function(command: Command) -> str:
     arguments = [_zsh_option(option) for option in command.options] + ["'--help[Print the help]'"]
-    if command.takes_units:
-        arguments += ["'*:unit:_graviton-agent_units'"]
+    actions = {
+        "unit": "_graviton-agent_units" if command.takes_units else "",
+        command.takes: ZSH_PATHS.get(command.takes, ""),
+    }
+    offered = [f"{word}:{word}:{action}" for word, action in actions.items() if action]
+    if offered:
+        arguments += [_zsh_quoted("*: :_alternative " + " ".join(map(_zsh_quoted, offered)))]
     if not command.commands:
         body = " \\\n        ".join(("    _arguments -s", *arguments))
         return f"{_zsh_name(command)}() {{\n{body}\n}}"
@@ -165,8 +180,7 @@ def _zsh_option(option: Option) -> str:
     text = option.help.rstrip(".").replace("[", "(").replace("]", ")").replace(":", "\\:")
     value = ""
     if option.value:
-        action = {"file": "_files", "folder": "_files -/"}.get(option.kind, "")
-        value = f":{option.value.replace(':', '')}:{action}"
+        value = f":{option.value.replace(':', '')}:{ZSH_PATHS.get(option.kind, '')}"
     return " ".join(_zsh_quoted(f"{name}[{text}]{value}") for name in option.names)
 
 

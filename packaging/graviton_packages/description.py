@@ -5,8 +5,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from graviton_packages.documents import MAINTAINER
-from graviton_packages.layout import CONFIGURATION, DOCUMENTS, LICENCES, MANUALS, OWN_FOLDERS, TREE, only_in
+from graviton_packages.changelog import MAINTAINER
+from graviton_packages.layout import (
+    CONFIGURATION,
+    DOCUMENTS,
+    LICENCE_TEXT,
+    LICENCES,
+    MANUALS,
+    OWN_FOLDERS,
+    TREE,
+    only_in,
+)
 from graviton_packages.stage import Laid
 from graviton_packages.target import MINORS, Architecture
 
@@ -42,7 +51,7 @@ The package carries no PyTorch: the one that serves is the one that is
 measured. On a host that is no Graviton it does nothing."""
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "deb": {"description": f"{SUMMARY}\n{DESCRIPTION}", "deb": {"compression": "zstd"}},
+    "deb": {"description": f"{SUMMARY}\n{DESCRIPTION}", "deb": {"compression": "xz"}},
     "rpm": {
         "description": DESCRIPTION,
         "rpm": {
@@ -66,6 +75,8 @@ class Package(NamedTuple):
     """The time that all files get, in seconds since 1970."""
     tree: Laid
     """Its files."""
+    maintainer: str = MAINTAINER
+    """Who answers for it: "Name <address>"."""
 
     @property
     def file_name(self) -> str:
@@ -80,9 +91,14 @@ def describe(package: Package, changelog: Path) -> dict[str, Any]:
 
     Args:
         package: what it is to be.
-        changelog: a file that `documents.changelog` has made.
+        changelog: a file that `changelog` has made for this kind.
     """
     kind = package.kind
+    contents = list(_contents(kind, package.tree.root))
+    changes: dict[str, Any] = {"changelog": str(changelog)} if kind == "rpm" else {}
+    if kind == "deb":
+        target = f"{DOCUMENTS}/changelog.Debian.gz"
+        contents.append({"dst": target, "src": str(changelog), "file_info": {"mode": 0o644}})
     return {
         "name": "graviton-agent",
         "arch": package.architecture.debian,
@@ -92,15 +108,15 @@ def describe(package: Package, changelog: Path) -> dict[str, Any]:
         "version_schema": "none",
         "section": "admin",
         "priority": "optional",
-        "maintainer": MAINTAINER,
+        "maintainer": package.maintainer,
         "vendor": "graviton-agent",
         "license": package.tree.licence,
-        "changelog": str(changelog),
         "mtime": datetime.fromtimestamp(package.moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "disable_globbing": True,
-        "contents": list(_contents(kind, package.tree.root)),
+        "contents": contents,
         "depends": list(DEPENDS[kind]),
         "scripts": {name: str(SCRIPTS / kind / script) for name, script in SCRIPT_NAMES[kind].items()},
+        **changes,
         **OPTIONS[kind],
     }
 
@@ -125,6 +141,6 @@ def _type(kind: str, target: str) -> str:
     if target.startswith(f"{CONFIGURATION}/"):
         return "config|noreplace"
     # nfpm leaves these two out of a deb.
-    if kind == "rpm" and target == LICENCES["rpm"]:
+    if kind == "rpm" and target in {LICENCES["rpm"], LICENCE_TEXT}:
         return "license"
     return "doc" if kind == "rpm" and target.startswith((DOCUMENTS, MANUALS)) else ""

@@ -1,4 +1,4 @@
-"""What a package says of itself: whose work is in it, what has changed, and its bill of materials."""
+"""What a package says of itself: whose work is in it, and its bill of materials."""
 
 import json
 import re
@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from graviton_packages.layout import LIBRARIES, TREE
+from graviton_packages.layout import LIBRARIES, LICENCE_TEXT
 from graviton_packages.libraries import Library
 from graviton_packages.target import Architecture
 
-MAINTAINER = "graviton-agent maintainers <maintainers@graviton-agent.invalid>"
-"""The address is no real one: who builds packages for others names himself."""
 NAMESPACE = uuid.UUID("9b0b1a2e-5f0e-4a51-8c5e-6d1f7a0c2b44")
 """Of the identifiers of bills of materials, which are the same whenever the package is."""
 
@@ -32,8 +30,8 @@ def copyright_file(libraries: Sequence[Library]) -> str:
         f"Format: {FORMAT}\nUpstream-Name: graviton-agent",
         "Files: *\nCopyright: graviton-agent maintainers\nLicense: Apache-2.0\n"
         + _indented(
-            "Licensed under the Apache License, Version 2.0. On Debian systems its text is in\n"
-            "/usr/share/common-licenses/Apache-2.0; it is at https://www.apache.org/licenses/LICENSE-2.0 too."
+            "Licensed under the Apache License, Version 2.0. Its text is in\n"
+            f"/usr/share/common-licenses/Apache-2.0 on Debian systems, and in {LICENCE_TEXT} on others."
         ),
     ]
     for library in libraries:
@@ -51,37 +49,6 @@ def copyright_file(libraries: Sequence[Library]) -> str:
 def _indented(text: str) -> str:
     lines = (line.rstrip() for line in text.strip().splitlines())
     return textwrap.indent("\n".join(line or "." for line in lines), " ")
-
-
-def changelog(version: str, moment: int) -> str:
-    """CHANGELOG.md in the form that nfpm makes both packages' changelogs from [goreleaser/chglog].
-
-    Args:
-        version: of the package; what is released as another one comes below it.
-        moment: the date of what isn't released yet, in seconds since 1970.
-    """
-    releases = re.split(r"(?m)^## ", (TREE / "CHANGELOG.md").read_text())[1:]
-    entries = []
-    for number, release in enumerate(releases):
-        heading, _, body = release.partition("\n")
-        named, _, day = heading.partition(", ")
-        when = (
-            datetime.fromtimestamp(moment, UTC)
-            if day == "unreleased"
-            else datetime.fromisoformat(day + "T00:00Z")
-        )
-        notes = [
-            textwrap.fill(" ".join(note.split()), 74).replace("\n", "\n    ")
-            for note in re.split(r"(?m)^- ", body)[1:]
-        ]
-        entries.append({
-            "semver": version if number == 0 else named,
-            "date": when.isoformat(),
-            "packager": MAINTAINER,
-            "deb": {"urgency": "medium", "distributions": ["stable"]},
-            "changes": [{"note": note} for note in notes],
-        })  # fmt: skip
-    return json.dumps(entries, indent=1)
 
 
 def bill_of_materials(

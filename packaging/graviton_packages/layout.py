@@ -32,6 +32,8 @@ LICENCES = {
     "deb": f"{DOCUMENTS}/copyright",
     "rpm": f"/usr/share/licenses/{FOLDER}/copyright",
 }
+LICENCE_TEXT = f"/usr/share/licenses/{FOLDER}/LICENSE"
+"""Of the agent itself; every Debian has it in /usr/share/common-licenses."""
 LINTIAN = f"/usr/share/lintian/overrides/{FOLDER}"
 
 OWN_FOLDERS = (LIBRARY, CONFIGURATION, DOCUMENTS, f"/usr/share/licenses/{FOLDER}")
@@ -40,7 +42,7 @@ OWN_FOLDERS = (LIBRARY, CONFIGURATION, DOCUMENTS, f"/usr/share/licenses/{FOLDER}
 
 def only_in() -> dict[str, str]:
     """Files that one kind of package alone has, and that kind: distributions differ in where these stand."""
-    differing = (ZSH_COMPLETION, LICENCES, {"deb": LINTIAN})
+    differing = (ZSH_COMPLETION, LICENCES, {"deb": LINTIAN}, {"rpm": LICENCE_TEXT})
     return {path: kind for paths in differing for kind, path in paths.items()}
 
 
@@ -65,6 +67,7 @@ def pieces(tree: Path = TREE) -> list[Piece]:
         Piece(tree / "packaging" / "run.py", f"{LIBRARY}/run.py"),
         Piece(tree / "packaging" / "launcher", PROGRAM, 0o755),
         Piece(tree / "packaging" / "lintian-overrides", LINTIAN),
+        Piece(tree / "LICENSE", LICENCE_TEXT),
         Piece(tree / "etc" / "graviton-agent.toml", f"{CONFIGURATION}/graviton-agent.toml"),
     ]
 

@@ -5,9 +5,9 @@ the architecture in its name [PEP 3149], so that the extensions of all stand sid
 """
 
 import filecmp
+import hashlib
 import re
 import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from email.parser import Parser
 from pathlib import Path
 
 from graviton_packages.layout import TREE
+from graviton_packages.programs import BuildError, run
 from graviton_packages.target import MINORS, Architecture
 
 LOCK = TREE / "locks" / "libraries.txt"
@@ -32,10 +33,6 @@ NOT_NEEDED = ("*.pyi", "py.typed", "*.dist-info", ".*")
 
 SPDX = {"ISC License": "ISC", "MIT License": "MIT", "ISC License (ISCL)": "ISC"}
 """What libraries without an SPDX expression call their licences."""
-
-
-class UnequalLibrariesError(Exception):
-    """A file differs between two versions of Python, so that one folder can't serve both."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +52,24 @@ class Library:
 def vendor(architecture: Architecture, work: Path, target: Path) -> list[Library]:
     """Fills the folder `target` for an architecture.
 
-    Raises UnequalLibrariesError, and subprocess.CalledProcessError if uv fails.
+    Raises BuildError, also if a file differs between two versions of Python.
 
     Args:
         architecture: for which machines.
-        work: a folder for the libraries of each Python by itself.
+        work: a folder for the libraries of each Python by itself; what is there already isn't fetched again.
         target: where they go together.
     """
+    # What was fetched by another lock stays apart, and so does what an interrupted build has left.
+    fetched = work / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
     for minor in MINORS:
-        folder = work / minor
+        folder = fetched / minor
         if not folder.is_dir():
-            _install(minor, architecture, folder)
+            unfinished = fetched / f"{minor}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            _install(minor, architecture, unfinished)
+            unfinished.rename(folder)
         _merge(folder, target)
-    return list(_describe(work / MINORS[0]))
+    return list(_describe(fetched / MINORS[0]))
 
 
 def _install(minor: str, architecture: Architecture, folder: Path) -> None:
@@ -79,7 +81,7 @@ def _install(minor: str, architecture: Architecture, folder: Path) -> None:
         "--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-binary", WITHOUT_WHEEL,
         "--link-mode", "copy", "--target", str(folder), "--requirements", str(LOCK),
     )  # fmt: skip
-    subprocess.run(command, check=True)
+    run(*command)
 
 
 def _merge(folder: Path, target: Path) -> None:
@@ -92,7 +94,7 @@ def _merge(folder: Path, target: Path) -> None:
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, there)
         elif not filecmp.cmp(source, there, shallow=False):
-            raise UnequalLibrariesError(f"{name} is not the same for {folder.name} as for another Python")
+            raise BuildError(f"{name} is not the same for {folder.name} as for another Python")
 
 
 def _is_left_out(name: Path) -> bool:

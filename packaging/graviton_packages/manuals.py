@@ -4,13 +4,14 @@ The sources are in the language of scdoc(5), which turns them into pages.
 """
 
 import gzip
+import os
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from graviton_packages.commands import Command, Option, read_commands
 from graviton_packages.layout import MANUALS, TREE
+from graviton_packages.programs import run
 
 SOURCES = TREE / "docs" / "man"
 
@@ -18,7 +19,7 @@ SOURCES = TREE / "docs" / "man"
 def write_manuals(stage: Path, moment: int) -> None:
     """Puts the pages into a staged tree.
 
-    Raises subprocess.CalledProcessError and FileNotFoundError of scdoc.
+    Raises BuildError of scdoc.
 
     Args:
         stage: the folder that will be "/" on a host.
@@ -27,11 +28,8 @@ def write_manuals(stage: Path, moment: int) -> None:
     texts = {"COMMANDS": commands, "OPTIONS": options, "EXIT_CODES": _exit_codes}
     for source in sorted(SOURCES.glob("*.scd")):
         text = re.sub(r"(?m)^@([A-Z_]+)@$", lambda found: texts[found[1]](), source.read_text())
-        page = subprocess.run(
-            ("scdoc",), input=text.encode(), capture_output=True, check=True, env={
-                "SOURCE_DATE_EPOCH": str(moment), "PATH": "/usr/local/bin:/usr/bin:/bin",
-            },
-        ).stdout  # fmt: skip
+        environment = {"SOURCE_DATE_EPOCH": str(moment), "PATH": os.environ["PATH"]}
+        page = run("scdoc", text=text.encode(), environment=environment)
         name = source.name.removesuffix(".scd")
         target = stage / f"{MANUALS}/man{name[-1]}/{name}.gz".lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,24 +4,23 @@ The key is the user's, in his own key ring, and named by its id; of it the publi
 folder.
 """
 
+import gzip
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from graviton_packages.programs import BuildError, run
 from graviton_packages.target import ARCHITECTURES
 
 SUITE = "stable"
 COMPONENT = "main"
 KEY_NAME = "graviton-agent"
-
-
-class RepositoryError(Exception):
-    """A repository can't be made; the message says what was run, and what it printed."""
+RELEASE = "APT::FTPArchive::Release"
+"""The part of apt's configuration that says what is in a release file [apt-ftparchive(1)]."""
 
 
 def make_repositories(packages: Sequence[Path], folder: Path, key: str) -> None:
-    """Makes both repositories anew in a folder, `apt` and `dnf`. Raises RepositoryError.
+    """Makes both repositories anew in a folder, `apt` and `dnf`. Raises BuildError.
 
     Args:
         packages: debs and rpms.
@@ -32,51 +31,51 @@ def make_repositories(packages: Sequence[Path], folder: Path, key: str) -> None:
     for name in ("apt", "dnf"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
-    armoured = _run("gpg", "--batch", "--armor", "--export", fingerprint)
-    binary = _run("gpg", "--batch", "--export", fingerprint)
-    (folder / "apt" / f"{KEY_NAME}.gpg").write_bytes(binary)
-    (folder / "dnf" / f"RPM-GPG-KEY-{KEY_NAME}").write_bytes(armoured)
+    public = run("gpg", "--batch", "--armor", "--export", fingerprint)
+    (folder / "apt" / f"{KEY_NAME}.asc").write_bytes(public)
+    (folder / "dnf" / f"RPM-GPG-KEY-{KEY_NAME}").write_bytes(public)
     _make_apt([path for path in packages if path.suffix == ".deb"], folder / "apt", fingerprint)
     _make_dnf([path for path in packages if path.suffix == ".rpm"], folder / "dnf", fingerprint)
 
 
 def _fingerprint(key: str) -> str:
-    listed = _run("gpg", "--batch", "--with-colons", "--list-secret-keys", key).decode()
+    listed = run("gpg", "--batch", "--with-colons", "--list-secret-keys", key).decode()
     found = [line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:")]
     if not found:
-        raise RepositoryError(f"gpg knows no secret key {key}")
+        raise BuildError(f"gpg knows no secret key {key}")
     return found[0]
 
 
 def _make_apt(debs: Sequence[Path], folder: Path, fingerprint: str) -> None:
-    configuration = folder / "conf"
-    configuration.mkdir()
-    (configuration / "distributions").write_text(
-        f"Origin: graviton-agent\nLabel: graviton-agent\nCodename: {SUITE}\nSuite: {SUITE}\n"
-        f"Architectures: {' '.join(architecture.debian for architecture in ARCHITECTURES)}\n"
-        f"Components: {COMPONENT}\nSignWith: {fingerprint}\n"
-    )
+    # reprepro keeps the newest version of a package alone, and a fleet may have to go back to the one before.
+    pool, suite = folder / "pool", folder / "dists" / SUITE
+    pool.mkdir()
     for deb in debs:
-        _run("reprepro", "--basedir", str(folder), "--silent", "includedeb", SUITE, str(deb))
-    # What reprepro keeps for itself.
-    for name in ("conf", "db"):
-        shutil.rmtree(folder / name)
+        shutil.copy(deb, pool)
+    for architecture in ARCHITECTURES:
+        index = suite / COMPONENT / f"binary-{architecture.debian}"
+        index.mkdir(parents=True)
+        listed = run("apt-ftparchive", "--arch", architecture.debian, "packages", pool.name, folder=folder)
+        (index / "Packages").write_bytes(listed)
+        (index / "Packages.gz").write_bytes(gzip.compress(listed, mtime=0))
+    fields = {
+        "Origin": "graviton-agent", "Label": "graviton-agent", "Suite": SUITE, "Codename": SUITE,
+        "Architectures": " ".join(architecture.debian for architecture in ARCHITECTURES),
+        "Components": COMPONENT,
+    }  # fmt: skip
+    options = [part for name, value in fields.items() for part in ("-o", f"{RELEASE}::{name}={value}")]
+    (suite / "Release").write_bytes(run("apt-ftparchive", *options, "release", str(suite)))
+    for kind, name in (("--clearsign", "InRelease"), ("--detach-sign", "Release.gpg")):
+        run("gpg", "--batch", "--local-user", fingerprint, "--armor", kind,
+            "--output", str(suite / name), str(suite / "Release"))  # fmt: skip
 
 
 def _make_dnf(rpms: Sequence[Path], folder: Path, fingerprint: str) -> None:
+    # Debian's rpm looks for gpg2, which is a package of its own there.
+    options = ("--define", f"__gpg {shutil.which('gpg')}", "--define", f"_gpg_name {fingerprint}")
     for rpm in rpms:
         shutil.copy(rpm, folder)
-        _run("rpmsign", "--define", f"_gpg_name {fingerprint}", "--addsign", str(folder / rpm.name))
-    _run("createrepo_c", "--quiet", "--general-compress-type=gz", str(folder))
-    _run("gpg", "--batch", "--yes", "--local-user", fingerprint, "--armor", "--detach-sign",
+        run("rpmsign", *options, "--addsign", str(folder / rpm.name))
+    run("createrepo_c", "--quiet", "--general-compress-type=gz", str(folder))
+    run("gpg", "--batch", "--yes", "--local-user", fingerprint, "--armor", "--detach-sign",
          str(folder / "repodata" / "repomd.xml"))  # fmt: skip
-
-
-def _run(*command: str) -> bytes:
-    try:
-        done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
-    except FileNotFoundError:
-        raise RepositoryError(f"there is no {command[0]} here: packaging/install-tools installs it") from None
-    if done.returncode:
-        raise RepositoryError(f"{' '.join(command)}: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout

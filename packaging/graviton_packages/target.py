@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 MINORS = ("3.11", "3.12", "3.13", "3.14")
 """Versions of Python that one package serves; the launcher names the same ones."""
+OLDER_MINORS = ("3.9", "3.10")
+"""What /usr/bin/python3 may be besides, under which systemd runs the generator and the check: that of Amazon
+Linux 2023 and RHEL 9, and that of Ubuntu 22.04."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from tests.systemd.container import Container
 
 NETWORK = "10.77.0"
+CONTROL = f"{NETWORK}.1"
+"""The address of the namespace itself."""
 SECONDS = 30
 
 
@@ -24,25 +26,13 @@ def bridged(name: str, hosts: Sequence[Container]) -> Iterator[list[str]]:
     ip("netns", "add", name)
     try:
         ip("-n", name, "link", "add", "br0", "type", "bridge")
-        ip("-n", name, "addr", "add", f"{NETWORK}.1/24", "dev", "br0")
+        ip("-n", name, "addr", "add", f"{CONTROL}/24", "dev", "br0")
         ip("-n", name, "link", "set", "br0", "up")
         addresses = []
         for number, host in enumerate(hosts, start=11):
             port = f"port{number}"
-            ip(
-                "-n",
-                name,
-                "link",
-                "add",
-                port,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "eth0",
-                "netns",
-                str(host.leader),
-            )
+            peer = ("peer", "name", "eth0", "netns", str(host.leader))
+            ip("-n", name, "link", "add", port, "type", "veth", *peer)
             ip("-n", name, "link", "set", port, "master", "br0", "up")
             inside = ("nsenter", f"--target={host.leader}", "--net", "ip")
             for words in (

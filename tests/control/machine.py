@@ -12,7 +12,7 @@ from graviton_agent.profiles.profile import Profile
 from graviton_agent.profiles.store import ProfileStore
 from graviton_agent.root import Root
 from graviton_agent.units.unit import read_unit
-from tests.control.systemd import FakeBus, properties, running
+from tests.control.systemd import INVOCATION, FakeBus, properties, running
 from tests.profiles.host import AgentHost, agent_host
 
 PID = 4242
@@ -79,14 +79,20 @@ class Managed:
     def start(self, name: str = UNIT, **environment: str) -> None:
         """Lets the unit run, its process with this environment."""
         process = f"proc/{PID}"
-        block = "".join(f"{key}={value}\0" for key, value in environment.items())
-        self.host.tree.write(f"{process}/environ", block)
+        block = {"INVOCATION_ID": INVOCATION, **environment}
+        self.host.tree.write(
+            f"{process}/environ", "".join(f"{key}={value}\0" for key, value in block.items())
+        )
         self.host.tree.write(f"{process}/stat", f"{PID} (python) S " + " ".join(["0"] * 18) + " 777 0")
         self.host.tree.write(f"{process}/cgroup", "0::/system.slice/llm.service\n")
         exe = self.host.tree.root / process / "exe"
         if not os.path.lexists(exe):
             exe.symlink_to("/usr/bin/python3.11")
         self.bus.add({**self.bus.units[name], **running(PID)})
+
+    def overwrite(self, block: bytes = bytes(400)) -> None:
+        """Lets the unit's program write over its environment."""
+        (self.host.tree.root / f"proc/{PID}/environ").write_bytes(block)
 
 
 def managed_machine(folder: Path) -> Managed:

@@ -10,6 +10,9 @@ from graviton_agent.units.bus import Bus, BusError, Call, Signal
 from graviton_agent.units.manager import UNIT, Properties, unit_path
 from tests.profiles.host import PYTHON
 
+INVOCATION = "0c5a" * 8
+"""Of every unit that runs."""
+
 
 def properties(name: str, *command: str, **facts: tuple[str, Any]) -> Properties:
     """What PID 1 says of a service that is installed and doesn't run."""
@@ -33,6 +36,7 @@ def running(pid: int) -> dict[str, tuple[str, Any]]:
     return {
         "ActiveState": ("s", "active"),
         "MainPID": ("u", pid),
+        "InvocationID": ("ay", bytes.fromhex(INVOCATION)),
         "ControlGroup": ("s", "/system.slice/llm.service"),
     }
 
@@ -67,6 +71,9 @@ class FakeBus(Bus):
 
     def close(self) -> None:
         """There is nothing to be closed."""
+
+    def subscribe(self) -> None:
+        """Nothing is announced."""
 
     def next_signal(self, seconds: float) -> Signal | None:
         """No signal ever comes."""

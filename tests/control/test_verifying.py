@@ -7,6 +7,7 @@ from graviton_agent.control.writing import apply, revert
 from graviton_agent.errors import ExitCode
 from graviton_agent.units.verify import Sync, Verification
 from tests.control.machine import Managed
+from tests.control.systemd import running
 from tests.profiles.host import install_torch
 
 BOTH = {"DNNL_DEFAULT_FPMATH_MODE": "BF16", "TORCH_MKLDNN_MATMUL_MIN_DIM": "64"}
@@ -57,6 +58,21 @@ def test_what_somebody_else_decides_is_drift(applied: Managed) -> None:
     found, code = verified(applied)
     assert (found.sync, code) == (Sync.OVERRIDDEN, ExitCode.DRIFT)
     assert found.keys[0].source == "Environment="
+
+
+def test_what_a_program_has_written_over_can_not_be_told_and_is_fine(applied: Managed) -> None:
+    applied.start(**BOTH)
+    applied.overwrite()
+    found, code = verified(applied)
+    assert (found.sync, code) == (Sync.UNTOLD, ExitCode.OK)
+
+
+def test_a_unit_that_is_restarted_while_it_is_looked_at_is_looked_at_again(applied: Managed) -> None:
+    scene = applied.scene
+    applied.bus.add({**applied.bus.units["llm.service"], **running(99)})
+    (outlook,) = scene.select([])
+    applied.start(**BOTH)
+    assert verify_unit(scene, outlook).sync is Sync.IN_SYNC
 
 
 def test_a_stale_profile_is_told_where_all_else_is_fine(applied: Managed) -> None:

@@ -62,6 +62,12 @@ class Qemu:
         folders = {library.parent for library in self.root.glob("**/lib/*-linux-gnu/*.so.*")}
         return {"LD_LIBRARY_PATH": os.pathsep.join(sorted(map(str, folders)))}
 
+    @property
+    def version(self) -> str:
+        """Such as "10.0.2"."""
+        found = re.search(r"version ([0-9.]+)", run([str(self.user), "--version"]))
+        return found.group(1) if found else "unknown"
+
     def cores(self) -> frozenset[str]:
         """The names that -cpu understands."""
         # Having helped, it ends with exit code 1.

@@ -43,7 +43,8 @@ def agent_version() -> str:
     """The agent, and which state of its tree."""
     git = ("git", "-C", str(REPOSITORY))
     commit = run([*git, "rev-parse", "--short", "HEAD"]).strip()
-    changed = run([*git, "status", "--porcelain", "--", ".", f":!{DOCUMENT.relative_to(REPOSITORY)}"])
+    # Results are written to docs/, also while others are yet to come.
+    changed = run([*git, "status", "--porcelain", "--", ".", ":!docs"])
     return f"agent {__version__} ({commit}{' with changes' if changed else ''})"
 
 

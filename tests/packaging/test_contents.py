@@ -1,18 +1,33 @@
 """What is in the built packages."""
 
+import gzip
+import hashlib
 import json
+import re
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
+from graviton_agent import __version__
+from graviton_packages.build import build
 from graviton_packages.bytecode import find_python
 from graviton_packages.layout import DOCUMENTS, LIBRARIES, LIBRARY, OWN_FOLDERS
-from graviton_packages.target import MINORS
+from graviton_packages.target import MINORS, OLDER_MINORS
 
 pytestmark = pytest.mark.packages
 
 LARGEST = 40_000_000
+VALIDATOR = "cyclonedx-python-lib[json-validation]==11.12.0"
+"""It brings the schema."""
+VALIDATE = """
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+print(str(JsonStrictValidator(SchemaVersion.V1_6).validate_str(sys.stdin.read()))[:500])
+"""
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 sys.path[:0] = sys.argv[1:]
@@ -25,6 +40,17 @@ foreign = [m.__file__ for n, m in sys.modules.items()
            if "site-packages" in (getattr(m, "__file__", None) or "")]
 assert not foreign, foreign
 """
+
+
+def test_two_builds_are_the_same_byte_by_byte(packages: dict[str, Path], tmp_path: Path) -> None:
+    again = build(tmp_path / "dist", tmp_path / "work")
+    assert {path.name: _digest(path) for path in again} == {
+        path.name: _digest(path) for path in packages.values()
+    }
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="session", params=["amd64.deb", "arm64.deb"])
@@ -64,6 +90,18 @@ def test_it_has_byte_code_of_every_module_of_its_own(unpacked: Path, minor: str)
         assert compiled.read_bytes()[4:8] == b"\x01\0\0\0"
 
 
+@pytest.mark.parametrize("program", ["generator", "check"])
+@pytest.mark.parametrize("minor", [minor for minor in (*OLDER_MINORS, *MINORS) if find_python(minor)])
+def test_what_systemd_runs_compiles_nothing(unpacked: Path, tmp_path: Path, minor: str, program: str) -> None:
+    script = _below(unpacked, f"{LIBRARY}/systemd/graviton-agent-{program}")
+    arguments = [str(tmp_path)] * 3 if program == "generator" else ["app.service"]
+    command = (str(find_python(minor)), "-vISEB", str(script), *arguments, str(tmp_path))
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    from_source = re.findall(r"(?m)^# code object from '?(.*graviton_agent/.*\.py)'?$", said)
+    assert f"import 'graviton_agent.units.{program}'" in said
+    assert from_source == []
+
+
 @pytest.mark.parametrize("minor", MINORS)
 def test_every_module_can_be_imported_by_every_python(
     packages: dict[str, Path], tmp_path: Path, minor: str
@@ -86,6 +124,35 @@ def test_its_bill_of_materials_names_every_library(unpacked: Path) -> None:
     assert "serde_json" in json.dumps(document), "and what is compiled into extensions"
 
 
+def test_its_bill_of_materials_is_what_cyclonedx_says_it_should_be(unpacked: Path) -> None:
+    document = _below(unpacked, f"{DOCUMENTS}/sbom.cdx.json").read_bytes()
+    uv = str(Path(sysconfig.get_path("scripts")) / "uv")
+    isolated = ("--quiet", "--system-certs", "--no-project", "--no-config", "--isolated")
+    command = (
+        uv,
+        "run",
+        *isolated,
+        "--python",
+        sys.executable,
+        "--with",
+        VALIDATOR,
+        "python",
+        "-c",
+        VALIDATE,
+    )
+    done = subprocess.run(command, input=document, capture_output=True, check=True)
+    assert done.stdout == b"None\n"
+
+
+def test_debian_s_tools_read_its_changelog(unpacked: Path, tmp_path: Path) -> None:
+    text = gzip.decompress(_below(unpacked, f"{DOCUMENTS}/changelog.Debian.gz").read_bytes())
+    (tmp_path / "changelog").write_bytes(text)
+    command = ("dpkg-parsechangelog", "--file", str(tmp_path / "changelog"), "--all")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert f"Version: {__version__}-1" in done.stdout.splitlines()
+
+
 def test_it_has_the_licence_of_every_library(unpacked: Path) -> None:
     text = _below(unpacked, f"{DOCUMENTS}/copyright").read_text()
     for path in _below(unpacked, LIBRARIES).iterdir():
@@ -106,16 +173,18 @@ def test_man_reads_its_pages(unpacked: Path) -> None:
         assert done.stderr == b""
 
 
-def test_lintian_finds_no_error(packages: dict[str, Path]) -> None:
+@pytest.mark.parametrize("name", ["amd64.deb", "arm64.deb"])
+def test_lintian_finds_no_error(packages: dict[str, Path], name: str) -> None:
     command = ("lintian", "--fail-on", "error,warning", "--tag-display-limit", "0", "--allow-root")
-    done = subprocess.run((*command, str(packages["amd64.deb"])), capture_output=True, text=True, check=False)
+    done = subprocess.run((*command, str(packages[name])), capture_output=True, text=True, check=False)
     assert done.stdout == ""
     assert done.returncode == 0
 
 
-def test_rpmlint_finds_no_error(packages: dict[str, Path]) -> None:
+@pytest.mark.parametrize("name", ["x86_64.rpm", "aarch64.rpm"])
+def test_rpmlint_finds_no_error(packages: dict[str, Path], name: str) -> None:
     configuration = Path(__file__).parents[2] / "packaging" / "rpmlint.toml"
-    command = ("rpmlint", "--config", str(configuration), str(packages["x86_64.rpm"]))
+    command = ("rpmlint", "--config", str(configuration), str(packages[name]))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "0 errors, 0 warnings" in done.stdout
 

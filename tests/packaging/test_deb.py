@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from graviton_agent.installed import SERVICE, STATE
+from tests.packaging.conftest import FORMER_VERSION
 from tests.packaging.host import (
     DIVERTED,
     DROP_IN,
@@ -69,7 +70,9 @@ def test_a_former_version_can_be_put_back(host: PackagedHost, deb: Path, former_
     host.install(deb)
     host.manage_with_profile()
     host.install(former_deb)
-    assert host.run("dpkg-query", "--show", "--showformat=${Version}", "graviton-agent") == "0.0.9-1"
+    assert (
+        host.run("dpkg-query", "--show", "--showformat=${Version}", "graviton-agent") == f"{FORMER_VERSION}-1"
+    )
     host.wait_until_active(SERVICE)
     assert host.restarted(UNIT) == "64"
 

@@ -1,22 +1,24 @@
 """Signed repositories: apt and dnf install from them, and refuse what somebody else has changed."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from graviton_agent import __version__
 from graviton_agent.installed import SERVICE
-from graviton_packages.repository import RepositoryError, make_repositories
+from graviton_packages.description import RELEASE
+from graviton_packages.programs import BuildError
+from graviton_packages.repository import make_repositories
+from tests.packaging.conftest import FORMER_VERSION
 from tests.packaging.host import PackagedHost, boot_packaged
 from tests.packaging.rpm_host import RPM_HOST, provide_requirements
-from tests.systemd.rootfs import BOOKWORM
+from tests.systemd.rootfs import BOOKWORM, TRIXIE, Release
 
 pytestmark = pytest.mark.packages
 
-SOURCES = "deb [signed-by=/etc/apt/keyrings/graviton-agent.gpg] file:/repository/apt stable main\n"
+THIS, FORMER = f"{__version__}-{RELEASE}", f"{FORMER_VERSION}-{RELEASE}"
+SOURCES = "deb [signed-by=/etc/apt/keyrings/graviton-agent.asc] file:/repository/apt stable main\n"
 REPO = """[graviton-agent]
 name=graviton-agent
 baseurl=file:///repository/dnf
@@ -26,44 +28,14 @@ repo_gpgcheck=1
 gpgkey=file:///repository/dnf/RPM-GPG-KEY-graviton-agent
 metadata_expire=0
 """
-ADDRESS = "tests@graviton-agent.invalid"
-
-
-@pytest.fixture(scope="module")
-def repository(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Both repositories, signed with a key that is made for these tests and lives as long as they do."""
-    # The socket of gpg-agent needs a short path.
-    home = Path("/tmp") / f"graviton-agent-gnupg-{os.getpid()}"
-    home.mkdir(mode=0o700)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GNUPGHOME", str(home))
-        quick = (
-            "gpg",
-            "--batch",
-            "--quiet",
-            "--passphrase",
-            "",
-            "--quick-generate-key",
-            ADDRESS,
-            "rsa3072",
-            "sign",
-        )
-        subprocess.run((*quick, "1d"), check=True, capture_output=True)
-        try:
-            folder = tmp_path_factory.mktemp("repository")
-            make_repositories(list(packages.values()), folder, ADDRESS)
-            yield folder
-        finally:
-            subprocess.run(("gpgconf", "--kill", "all"), check=True)
-            shutil.rmtree(home)
 
 
 @pytest.fixture
-def debian(repository: Path, bootable: None) -> Iterator[PackagedHost]:  # noqa: ARG001 - it may skip
-    with boot_packaged(BOOKWORM, on_arm=False) as host:
+def debian(repository: Path, release: Release) -> Iterator[PackagedHost]:
+    with boot_packaged(release, on_arm=False) as host:
         host.copy(repository, "/repository")
         host.write(
-            "/etc/apt/keyrings/graviton-agent.gpg", (repository / "apt/graviton-agent.gpg").read_bytes()
+            "/etc/apt/keyrings/graviton-agent.asc", (repository / "apt/graviton-agent.asc").read_bytes()
         )
         # No other repository: there is no network.
         host.run("rm", "--force", "--recursive", "/etc/apt/sources.list", "/etc/apt/sources.list.d")
@@ -86,17 +58,24 @@ def test_apt_installs_from_it(debian: PackagedHost) -> None:
     debian.wait_until_active(SERVICE)
 
 
+def test_apt_puts_the_version_before_back(debian: PackagedHost) -> None:
+    debian.run("apt-get", "update", "--error-on=any")
+    debian.run("apt-get", "install", "--yes", "graviton-agent")
+    debian.run("apt-get", "install", "--yes", "--allow-downgrades", f"graviton-agent={FORMER}")
+    assert debian.run("dpkg-query", "--show", "--showformat=${Version}", "graviton-agent") == FORMER
+
+
 def test_apt_refuses_an_index_that_was_changed(debian: PackagedHost) -> None:
     index = debian.path("/repository/apt/dists/stable/InRelease")
     index.write_text(index.read_text().replace("Label: graviton-agent", "Label: graviton-agent2"))
     refused = debian.attempt("apt-get", "update", "--error-on=any")
     assert refused.returncode != 0
-    assert "BADSIG" in refused.stderr
+    assert {BOOKWORM: "BADSIG", TRIXIE: "Message has been manipulated"}[debian.release] in refused.stderr
 
 
 def test_apt_refuses_a_package_that_was_changed(debian: PackagedHost) -> None:
     debian.run("apt-get", "update", "--error-on=any")
-    (package,) = debian.path("/repository/apt/pool").rglob("*_amd64.deb")
+    (package,) = debian.path("/repository/apt/pool").glob(f"*_{THIS}_amd64.deb")
     content = bytearray(package.read_bytes())
     content[-1] ^= 1
     package.write_bytes(content)
@@ -110,7 +89,8 @@ def test_apt_refuses_it_without_its_key(debian: PackagedHost) -> None:
     debian.write("/etc/apt/sources.list", "deb file:/repository/apt stable main\n")
     refused = debian.attempt("apt-get", "update", "--error-on=any")
     assert refused.returncode != 0
-    assert "NO_PUBKEY" in refused.stderr
+    missing = {BOOKWORM: "NO_PUBKEY", TRIXIE: "which is needed to verify signature"}
+    assert missing[debian.release] in refused.stderr
 
 
 def test_dnf_installs_from_it(red_hat: PackagedHost) -> None:
@@ -118,6 +98,12 @@ def test_dnf_installs_from_it(red_hat: PackagedHost) -> None:
     assert red_hat.run("rpm", "--query", "graviton-agent").startswith("graviton-agent-")
     red_hat.systemctl("start", SERVICE)
     red_hat.wait_until_active(SERVICE)
+
+
+def test_dnf_puts_the_version_before_back(red_hat: PackagedHost) -> None:
+    red_hat.run("dnf", "--assumeyes", "install", "graviton-agent")
+    red_hat.run("dnf", "--assumeyes", "downgrade", "graviton-agent")
+    assert red_hat.run("rpm", "--query", "--queryformat=%{VERSION}", "graviton-agent") == FORMER_VERSION
 
 
 def test_dnf_refuses_an_index_that_was_changed(red_hat: PackagedHost) -> None:
@@ -129,7 +115,7 @@ def test_dnf_refuses_an_index_that_was_changed(red_hat: PackagedHost) -> None:
 
 
 def test_dnf_refuses_a_package_that_was_changed(red_hat: PackagedHost) -> None:
-    (package,) = red_hat.path("/repository/dnf").glob("*.x86_64.rpm")
+    (package,) = red_hat.path("/repository/dnf").glob(f"*-{THIS}.x86_64.rpm")
     content = bytearray(package.read_bytes())
     content[-1] ^= 1
     package.write_bytes(content)
@@ -152,5 +138,5 @@ def test_the_private_key_is_in_no_repository(repository: Path) -> None:
 
 
 def test_a_key_that_is_not_there_is_named(packages: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(RepositoryError, match="nobody@example"):
+    with pytest.raises(BuildError, match="nobody@example"):
         make_repositories(list(packages.values()), tmp_path, "nobody@example")

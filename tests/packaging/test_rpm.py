@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from graviton_agent.installed import SERVICE
+from tests.packaging.conftest import FORMER_VERSION
 from tests.packaging.host import DROP_IN, MANAGED, UNIT, PackagedHost, boot_packaged
 from tests.packaging.rpm_host import INSTALL, RPM_HOST, provide_requirements
 from tests.systemd.installed import CONFIGURATION
@@ -82,7 +83,7 @@ def test_a_former_version_can_be_put_back(host: PackagedHost, rpm: Path, former_
     _install(host, rpm)
     host.systemctl("enable", "--now", SERVICE)
     _install(host, former_rpm, "--oldpackage")
-    assert host.run("rpm", "--query", "--queryformat=%{VERSION}", "graviton-agent") == "0.0.9"
+    assert host.run("rpm", "--query", "--queryformat=%{VERSION}", "graviton-agent") == FORMER_VERSION
     host.wait_until_active(SERVICE)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from graviton_packages import completions, manuals
+from graviton_agent.control.cleaning import OF_RUN
+from graviton_packages import manuals
 from graviton_packages.bytecode import MORE_PYTHONS
 from graviton_packages.commands import read_commands
 from graviton_packages.layout import TREE, UNITS, pieces
@@ -23,6 +24,28 @@ def test_the_launcher_tries_the_supported_pythons_newest_first() -> None:
     found = re.search(r"for minor in ([0-9 ]+);", LAUNCHER.read_text())
     assert found is not None
     assert [f"3.{minor}" for minor in found[1].split()] == list(reversed(MINORS))
+
+
+def _launch(folder: Path, *minors: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the launcher where these are all the Pythons of /usr/bin; each prints its name and arguments."""
+    for minor in minors:
+        python = folder / f"python3.{minor}"
+        python.write_text('#!/bin/sh\necho "${0##*/} $*"\n')
+        python.chmod(0o755)
+    text = LAUNCHER.read_text().replace("/usr/bin/python", f"{folder}/python")
+    command = ("sh", "-c", text, "graviton-agent", "detect", "--json")
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_launcher_runs_the_newest_supported_python_that_is_there(tmp_path: Path) -> None:
+    launched = _launch(tmp_path, "9", "11", "13", "15")
+    assert launched.stdout == "python3.13 -ISB /usr/lib/graviton-agent/run.py detect --json\n"
+
+
+def test_the_launcher_says_what_it_would_need(tmp_path: Path) -> None:
+    refused = _launch(tmp_path, "9")
+    assert refused.returncode == 1
+    assert "there is no Python 3.11, 3.12, 3.13 or 3.14 in /usr/bin" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -46,6 +69,14 @@ def test_scripts_of_packages_say_nothing_and_run_systemd_s_programs_alone(script
             assert ">/dev/null" in line
 
 
+@pytest.mark.parametrize("name", ["deb/postrm", "rpm/postun"])
+def test_a_removal_takes_all_of_run_that_the_agent_makes(name: str) -> None:
+    script = (TREE / "packaging" / "scripts" / name).read_text()
+    found = re.search(r"for name in ([a-z ]+); do\n +rm -rf \"/run/graviton-agent/\$name\"", script)
+    assert found is not None
+    assert {f"/run/graviton-agent/{word}" for word in found[1].split()} == set(OF_RUN)
+
+
 def test_everything_that_is_installed_exists() -> None:
     assert [piece.source for piece in pieces() if not piece.source.exists()] == []
 
@@ -65,34 +96,6 @@ def test_packages_carry_the_versions_that_are_tested() -> None:
 
 def test_packages_carry_no_torch() -> None:
     assert not re.search(r"(?m)^(torch|numpy|nvidia)", LOCK.read_text())
-
-
-def test_bash_can_read_its_completion() -> None:
-    subprocess.run(("bash", "-n"), input=completions.bash().encode(), check=True)
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("graviton-agent cali", {"calibrate"}),
-        ("graviton-agent config ch", {"check"}),
-        ("graviton-agent verify --js", {"--json"}),
-    ],
-)
-def test_bash_completes_commands_and_options(line: str, expected: set[str]) -> None:
-    words = line.split()
-    script = f"""{completions.bash()}
-COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _graviton_agent; printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
-    done = subprocess.run(("bash", "-c", script), capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == expected
-
-
-def test_every_command_is_completed_by_every_shell() -> None:
-    for command in read_commands().all_below():
-        word = command.name.rpartition(" ")[2]
-        for text in (completions.bash(), completions.fish(), completions.zsh()):
-            assert word in text
 
 
 def test_the_manual_describes_every_option_of_the_configuration() -> None:

@@ -87,6 +87,8 @@ STALE: list[tuple[Change, str]] = [
     (run_under_env, "where the interpreter looks"),
     (change_unit(cpu_quota=1.5), "the unit's limits were in system.slice, are in system.slice, 1.5 CPUs"),
     (change_unit(allowed_cpus=(0, 1)), "AllowedCPUs=0-1"),
+    (change_unit(memory_nodes=(1,)), "AllowedMemoryNodes=1"),
+    (change_unit(numa_policy=2, numa_nodes=(0,)), "NUMAMask=0, NUMA policy 2"),
     (change_unit(cpu_affinity=(3,)), "CPUAffinity=3"),
     (change_unit(memory_max=1 << 30), "MemoryMax=1073741824"),
     (change_unit(memory_high=1 << 30), "MemoryHigh=1073741824"),

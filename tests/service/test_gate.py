@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from graviton_agent.errors import ExitCode
 from graviton_agent.installed import CALIBRATED, ENVIRONMENT, GATES
 from graviton_agent.service import configured, gate
-from graviton_agent.service.gate import open_gate, run_calibration
+from graviton_agent.service.gate import MARGIN_SECONDS, open_gate, run_calibration
 from graviton_agent.service.gate_time import GateTime
 from graviton_agent.service.marks import Mark, Marks
 from graviton_agent.units.placing import agent_is_up
@@ -21,14 +22,16 @@ GATED = '[units."{}"]\nallow_bf16 = true\ncalibrate = "before-start"\n'
 class Calibrations:
     """Stand for the command, and remember for what it was run."""
 
-    def __init__(self, result: Callable[[], object] = lambda: None, *, succeed: bool = True) -> None:
-        self.asked: list[tuple[str, float]] = []
-        self._result, self._succeed = result, succeed
+    def __init__(
+        self, result: Callable[[], object] = lambda: None, *, code: ExitCode | None = ExitCode.OK
+    ) -> None:
+        self.asked: list[tuple[str, float, float]] = []
+        self._result, self._code = result, code
 
-    def __call__(self, unit: str, seconds: float) -> bool:
-        self.asked.append((unit, seconds))
+    def __call__(self, unit: str, seconds: float, wait_seconds: float) -> int | None:
+        self.asked.append((unit, seconds, wait_seconds))
         self._result()
-        return self._succeed
+        return self._code
 
 
 @pytest.fixture
@@ -52,8 +55,8 @@ def test_a_unit_is_calibrated_and_has_its_values_when_the_gate_opens(gated: Mana
     assert opened(gated, calibrations) is None
     assert gated.variables() != []
     assert mark(gated) is Mark.SETTLED
-    (unit, seconds) = calibrations.asked[0]
-    assert (unit, round(seconds)) == (UNIT, 180)
+    (unit, seconds, wait_seconds) = calibrations.asked[0]
+    assert (unit, round(seconds), round(wait_seconds)) == (UNIT, 180, 90)
 
 
 def test_a_profile_that_holds_opens_it_at_once(gated: Managed) -> None:
@@ -64,10 +67,25 @@ def test_a_profile_that_holds_opens_it_at_once(gated: Managed) -> None:
     assert gated.variables() != []
 
 
-def test_a_calibration_that_fails_opens_it_and_leaves_a_mark(gated: Managed) -> None:
-    said = opened(gated, Calibrations(succeed=False))
+@pytest.mark.parametrize("code", [None, ExitCode.FAILED])
+def test_a_calibration_that_fails_opens_it_and_leaves_a_mark(gated: Managed, code: ExitCode | None) -> None:
+    said = opened(gated, Calibrations(code=code))
     assert said == "its calibration failed, or ran out of time"
     assert mark(gated) is Mark.FAILED
+
+
+def test_behind_another_calibration_that_takes_too_long_it_opens_and_is_late(gated: Managed) -> None:
+    said = opened(gated, Calibrations(code=ExitCode.BUSY))
+    assert said == "another calibration was running for too long; it is calibrated later"
+    assert mark(gated) is Mark.LATE
+
+
+def test_systemd_hears_how_long_it_may_take_before_it_waits_for_its_turn(gated: Managed) -> None:
+    told: list[float] = []
+    calibrations = Calibrations(lambda: told.append(0.0))
+    upkeep = make_upkeep(gated, is_up=agent_is_up)
+    open_gate(UNIT, gated.root, calibrations, upkeep=upkeep, extend_start=told.append)
+    assert told == [180.0 + MARGIN_SECONDS, 0.0]
 
 
 def test_a_calibration_that_leaves_nothing_opens_it(gated: Managed) -> None:
@@ -135,17 +153,17 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_command_gets_the_units_name(command: Path, tmp_path: Path) -> None:
     command.write_text(f"import sys; open('{tmp_path}/told', 'w').write(' '.join(sys.argv[1:]))")
-    assert run_calibration(UNIT, 30.0)
-    assert (tmp_path / "told").read_text() == f"calibrate --unasked {UNIT}"
+    assert run_calibration(UNIT, 30.0, 12.4) == ExitCode.OK
+    assert (tmp_path / "told").read_text() == f"calibrate --unasked --wait=12 {UNIT}"
 
 
 def test_a_command_that_fails_has_failed(command: Path) -> None:
     command.write_text("import sys; sys.exit(1)")
-    assert not run_calibration(UNIT, 30.0)
+    assert run_calibration(UNIT, 30.0, 0.0) == ExitCode.FAILED
 
 
 def test_a_command_that_takes_too_long_is_ended(command: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "STOP_SECONDS", 0.2)
     ignoring = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
     command.write_text(ignoring)
-    assert not run_calibration(UNIT, 0.5)
+    assert run_calibration(UNIT, 0.5, 0.0) is None

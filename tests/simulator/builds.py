@@ -5,7 +5,7 @@ from dataclasses import replace
 from graviton_agent.torch_build import TorchBuild
 
 _VARIABLES = (
-    "DNNL_DEFAULT_FPMATH_MODE",
+    "DEFAULT_FPMATH_MODE",
     "LRU_CACHE_CAPACITY",
     "OMP_NUM_THREADS",
     "THP_MEM_ALLOC_ENABLE",

@@ -1,7 +1,8 @@
 """Stands in for `graviton-agent calibrate UNIT` in containers: leaves a profile, as if by measuring.
 
-/opt/calibration says what is to come of it: a value for the variable, "keep", "fail", "busy" or "hang". Run
-by the container's own Python, with those modules of the agent that need no more than jeepney.
+/opt/calibration says what is to come of it: a value for the variable, "keep", "fail", "busy", "hang", or
+"slow" for a value after a while. Run by the container's own Python, with those modules of the agent that
+need no more than jeepney.
 """
 
 import sys
@@ -88,6 +89,9 @@ def main(unit: str) -> int:
             return ExitCode.BUSY
         case "hang":
             time.sleep(3600)
+        case "slow":
+            time.sleep(4)
+            leave_profile(unit, "64", read_compiled(Path(STATE, RECORD)))
         case "keep":
             leave_profile(unit, None, read_compiled(Path(STATE, RECORD)))
         case value:

@@ -6,6 +6,8 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
+from jeepney import DBusAddress, HeaderFields, new_signal
+from jeepney.io.blocking import open_dbus_connection
 
 from graviton_agent.units.bus import Bus, BusError, Signal, add_match
 from graviton_agent.units.manager import (
@@ -14,16 +16,15 @@ from graviton_agent.units.manager import (
     RELOAD,
     RELOADS,
     SERVICE,
-    SUBSCRIBE,
     changes_of,
     get,
     get_all,
     manager_environment,
-    restart_unit,
     stop_unit,
     unit_path,
 )
 from graviton_agent.units.watch import Watch, watches
+from tests.systemd.calls import restart_unit
 from tests.systemd.container import RebootableContainer, boot
 from tests.systemd.rootfs import Release
 
@@ -95,7 +96,7 @@ def test_signals_arrive_once_subscribed_and_a_restart_shows_as_a_new_invocation(
     def restart_twice() -> int:
         with Bus.connect() as bus:
             bus.call(add_match(changes_of("sleeper.service")))
-            bus.call(SUBSCRIBE)
+            bus.subscribe()
             seen: list[Signal] = []
             for wanted in (1, 2):
                 bus.call(restart_unit("sleeper.service"))
@@ -151,6 +152,20 @@ def test_a_watch_hears_of_a_reload(container: RebootableContainer) -> None:
     assert (signal.member, signal.arguments) == ("Reloading", (True,))
 
 
+def test_what_somebody_else_announces_in_pid_1s_place_is_not_heard(container: RebootableContainer) -> None:
+    async def listen() -> tuple[Any, ...]:
+        async for watch in watches([RELOADS]):
+            name = watch._connection.unique_name
+            forge(name, "Reloading", "b", (False,))
+            await watch.call(RELOAD)
+            signal = await first_signal(watch)
+            await watch.close()
+            return signal.arguments
+        raise AssertionError
+
+    assert container.call(lambda: run(listen())) == (True,)
+
+
 def test_a_subscription_outlives_the_reexecution_of_pid_1(container: RebootableContainer) -> None:
     async def listen() -> str:
         async for watch in watches([changes_of("sleeper.service")]):
@@ -190,6 +205,16 @@ def test_a_call_on_a_bus_that_has_gone_fails_in_one_line(container: RebootableCo
 
     with pytest.raises(BusError, match="the system bus can't be reached"):
         container.call(call)
+
+
+def forge(destination: str, member: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> None:
+    """Sends a signal that looks like PID 1's straight to a connection."""
+    signal = new_signal(DBusAddress(MANAGER_PATH, interface=MANAGER), member, signature, body)
+    signal.header.fields[HeaderFields.destination] = destination
+    with open_dbus_connection("SYSTEM") as connection:
+        connection.send(signal)
+        # The bus answers in the order of what it is sent.
+        connection.send_and_get_reply(get(MANAGER_PATH, MANAGER, "Version").message())
 
 
 def subprocess_run(*command: str) -> None:

@@ -68,13 +68,16 @@ def test_once_it_is_settled_no_gate_is_started(host: AgentHost) -> None:
     assert host.show(GATE.replace("@", "@app.service"), "ConditionResult") == "no"
 
 
-@pytest.mark.parametrize("wanted", ["fail", "busy"])
-def test_whatever_becomes_of_its_calibration_the_unit_starts(host: AgentHost, wanted: str) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [("fail", "its calibration failed"), ("busy", "another calibration was running for too long")],
+)
+def test_whatever_becomes_of_its_calibration_the_unit_starts(host: AgentHost, wanted: str, why: str) -> None:
     host.write(str(WANTED), wanted)
     begin(host, tables("app.service", calibrate="before-start"))
     host.systemctl("start", "app.service")
     assert host.told("app.service") is None
-    assert "app.service starts on default values: its calibration failed" in host.journal()
+    assert f"app.service starts on default values: {why}" in host.journal()
 
 
 def test_after_a_failure_the_next_start_does_not_wait(host: AgentHost) -> None:
@@ -101,6 +104,16 @@ def test_units_do_not_wait_where_too_little_time_is_left_for_all_of_them(host: A
     said = "60 of 60 s are left, and it may take 90 s; it is calibrated later"
     assert said in host.journal(GATE.replace("@", "@app.service"))
     host.wait_for_status("next app.service, when the host is quiet")
+
+
+def test_a_unit_waits_for_its_turn_for_longer_than_a_gate_that_says_nothing_may_take(host: AgentHost) -> None:
+    host.write(str(WANTED), "slow")
+    host.add_units({f"{GATE}.d/90-short.conf": "[Service]\nTimeoutStartSec=2\n"})
+    begin(host, tables("app.service", "other.service", calibrate="before-start", gates="5min"))
+    host.systemctl("start", "app.service", "other.service")
+    assert [host.told(unit) for unit in ("app.service", "other.service")] == ["64", "64"]
+    host.run("rm", f"/etc/systemd/system/{GATE}.d/90-short.conf")
+    host.systemctl("daemon-reload")
 
 
 def test_a_unit_is_calibrated_when_the_host_is_quiet(host: AgentHost) -> None:

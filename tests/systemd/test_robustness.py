@@ -1,11 +1,16 @@
 """The daemon where something around it is broken: dead and full disks, hostile files, signals out of turn."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from jeepney import DBusAddress, HeaderFields, new_signal
+from jeepney.io.blocking import open_dbus_connection
 
 from graviton_agent.installed import ENVIRONMENT, SERVICE, STATE
+from graviton_agent.units.bus import BUS, Call
+from graviton_agent.units.manager import MANAGER, MANAGER_PATH
 from tests.systemd.dead_disk import dead_disk
 from tests.systemd.installed import AgentHost, boot_host
 from tests.systemd.rootfs import Release
@@ -260,3 +265,33 @@ def test_where_a_new_configuration_can_not_be_kept_nothing_is_given_and_it_says_
         host.systemctl("reload", SERVICE)
         host.wait_for_file(APP)
     host.configure(CONFIGURATION)
+
+
+# Signals that anybody may send
+
+
+def announce_to_everybody() -> None:
+    """Sends signals that look like PID 1's to every connection, as a user without rights."""
+    os.setresuid(65534, 65534, 65534)
+    jobs: list[tuple[str, str | None, tuple[object, ...]]] = [
+        ("JobRemoved", None, ()),
+        ("JobRemoved", "s", ("cron.service",)),
+        ("Reloading", "s", ("no",)),
+    ]
+    with open_dbus_connection("SYSTEM") as connection:
+        names = Call("/", BUS, "ListNames", destination=BUS).message()
+        for name in connection.send_and_get_reply(names).body[0]:
+            for member, signature, body in jobs:
+                signal = new_signal(DBusAddress(MANAGER_PATH, interface=MANAGER), member, signature, body)
+                signal.header.fields[HeaderFields.destination] = name
+                connection.send(signal)
+        # The bus deals with what one connection sends in its order.
+        connection.send_and_get_reply(names)
+
+
+def test_what_others_announce_in_pid_1s_place_ends_nothing(host: AgentHost) -> None:
+    host.wait_for_status("measured values for 3 of 3 units")
+    before = main_pid(host)
+    host.call(announce_to_everybody)
+    host.systemctl("reload", SERVICE)
+    assert main_pid(host) == before

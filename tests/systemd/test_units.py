@@ -26,6 +26,9 @@ Slice=llm.slice
 CPUQuota=150%
 AllowedCPUs=0-2 5
 CPUAffinity=1
+AllowedMemoryNodes=0-1
+NUMAPolicy=bind
+NUMAMask=0
 MemoryMax=1G
 MemoryHigh=512M
 Environment=A=1 "B=two words"
@@ -85,6 +88,7 @@ def test_every_fact_of_a_unit_that_does_not_run_is_read(container: RebootableCon
     assert unit.cpu_quota == 1.5
     assert unit.allowed_cpus == (0, 1, 2, 5)
     assert unit.cpu_affinity == (1,)
+    assert (unit.memory_nodes, unit.numa_policy, unit.numa_nodes) == ((0, 1), 2, (0,))
     assert (unit.memory_max, unit.memory_high) == (1 << 30, 1 << 29)
     assert unit.environment == (("A", "1"), ("B", "two words"))
     assert unit.environment_files == (

@@ -8,9 +8,10 @@ import pytest
 from graviton_agent.root import Root
 from graviton_agent.units.bus import Bus, add_match
 from graviton_agent.units.held import unit_environment
-from graviton_agent.units.manager import JOB_ENDS, SUBSCRIBE, manager_environment, restart_unit
+from graviton_agent.units.manager import JOB_ENDS, manager_environment
 from graviton_agent.units.unit import read_unit
 from graviton_agent.units.verify import Expectation, Sync, Verification, verify
+from tests.systemd.calls import restart_unit
 from tests.systemd.container import RebootableContainer, boot
 from tests.systemd.rootfs import Release
 
@@ -126,7 +127,7 @@ def test_just_after_a_restart_systemds_own_environment_is_never_taken_for_the_un
         found = []
         with Bus.connect() as bus:
             bus.call(add_match(JOB_ENDS))
-            bus.call(SUBSCRIBE)
+            bus.subscribe()
             environment = unit_environment(read_unit(bus, "often.service"), {}, Root())
             for _ in range(RESTARTS):
                 (job,) = bus.call(restart_unit("often.service"))

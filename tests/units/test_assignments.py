@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graviton_agent.units.assignments import parse_assignments, parse_environment_block, render_assignments
+from graviton_agent.units.assignments import (
+    find_in_environment_block,
+    parse_assignments,
+    parse_environment_block,
+    render_assignments,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +70,16 @@ def test_a_variable_that_no_file_can_carry_is_left_out() -> None:
 
 def test_the_environment_of_a_process_is_split_at_zero_bytes() -> None:
     assert parse_environment_block(b"A=1\0B=x=y\0broken\0C=\0") == {"A": "1", "B": "x=y", "C": ""}
+
+
+def test_single_variables_are_found_wherever_they_stand() -> None:
+    raw = b"A=1\0B=A=2\0AA=3\0broken\0C.D=\xff\0CxD=4\0E="
+    found = find_in_environment_block(raw, ["A", "C.D", "E", "missing"])
+    assert found == {"A": "1", "C.D": "\ufffd", "E": ""}
+
+
+@given(st.dictionaries(NAMES, VALUES), st.sets(NAMES, min_size=1))
+def test_they_are_those_of_the_whole(environment: dict[str, str], names: set[str]) -> None:
+    raw = "".join(f"{name}={value}\0" for name, value in environment.items()).encode()
+    wanted = {name: value for name, value in environment.items() if name in names}
+    assert find_in_environment_block(raw, names) == wanted

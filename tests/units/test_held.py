@@ -6,11 +6,18 @@ from pathlib import Path
 import pytest
 
 from graviton_agent.root import Root
-from graviton_agent.units.held import UnitEnvironment, reads_our_file, unit_environment
+from graviton_agent.units.held import (
+    LARGEST_FILE,
+    LARGEST_TOGETHER,
+    UnitEnvironment,
+    reads_our_file,
+    unit_environment,
+)
 from graviton_agent.units.unit import EnvironmentSource, Unit
 from tests.units.services import service, tree
 
 NAME = "DNNL_DEFAULT_FPMATH_MODE"
+READ_BYTES = Root.read_bytes
 OURS = EnvironmentSource("/run/graviton-agent/environment/llm.service.env", optional=True)
 
 
@@ -137,6 +144,40 @@ def test_a_file_that_is_too_large_to_be_read_may_set_anything(tmp_path: Path) ->
     held = environment(service(environment_files=files("/home/app/env")), root).of(NAME)
     assert held is not None
     assert (held.is_known, held.source) == (False, "/home/app/env, which is too large to be read")
+
+
+def test_files_that_are_too_large_together_may_set_anything_whatever_comes_later(tmp_path: Path) -> None:
+    large = "A=1\n" * (LARGEST_FILE // 4)
+    many = {f"/home/app/{number}": large for number in range(LARGEST_TOGETHER // LARGEST_FILE + 1)}
+    root = tree(tmp_path, {**many, "/etc/later": f"{NAME}=BF16\n"})
+    held = environment(service(environment_files=files("/home/app/*", "/etc/later")), root).of(NAME)
+    assert held is not None
+    assert (held.is_known, held.source) == (
+        False,
+        "/home/app/4, up to which its environment files are too large to be read",
+    )
+
+
+def test_nothing_is_read_of_the_files_beyond_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree(tmp_path, {f"/home/app/{number}": "A=1\n" * (LARGEST_FILE // 4) for number in range(60)})
+    read = []
+
+    def note(root: Root, name: str, *, limit: int) -> bytes | None:
+        read.append(name)
+        return READ_BYTES(root, name, limit=limit)
+
+    monkeypatch.setattr(Root, "read_bytes", note)
+    environment(service(environment_files=files("/home/app/*")), root)
+    assert len(read) == LARGEST_TOGETHER // LARGEST_FILE + 1
+
+
+def test_files_that_are_within_the_bound_together_are_read(tmp_path: Path) -> None:
+    large = "A=1\n" * (LARGEST_FILE // 4)
+    number = LARGEST_TOGETHER // LARGEST_FILE
+    root = tree(tmp_path, {f"/home/app/{at}": large for at in range(number)})
+    found = environment(service(environment_files=files("/home/app/*")), root)
+    assert found.values == {"A": "1"}
+    assert found.of(NAME) is None
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder"])

@@ -13,7 +13,7 @@ from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.screening import Screening
 from graviton_agent.calibration.statistics import Estimate
 from graviton_agent.calibration.trial import DEFAULT
-from graviton_agent.settings.catalogue import CATALOGUE, setting_of
+from graviton_agent.settings.catalogue import CATALOGUE
 from graviton_agent.settings.setting import Setting
 
 
@@ -219,11 +219,3 @@ def _speed(gain: float) -> str:
     if abs(gain) < 0.005:
         return "as fast as the default"
     return f"{100 * math.expm1(abs(gain)):.1f} % {'faster' if gain > 0 else 'slower'} than the default"
-
-
-def refusal_words(screening: Screening) -> tuple[str, ...]:
-    """One sentence for each configuration that a guard or a failure removed during screening."""
-    return tuple(
-        f"{', '.join(setting_of(name).name for name, _ in refusal.configuration.variables)}: {refusal.reason}"
-        for refusal in screening.refusals
-    )

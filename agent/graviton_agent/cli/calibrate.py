@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graviton_agent.errors import ExitCode
+from graviton_agent.lock import LONGEST_WAIT_SECONDS
 from graviton_agent.terminal import tell
 
 if TYPE_CHECKING:
     from graviton_agent.calibration.rules import Rules
-
-LONGEST_WAIT_SECONDS = 600.0
 
 
 def calibrate(
@@ -74,6 +73,12 @@ def calibrate(
             "--budget", min=1.0, max=86400.0, metavar="SECONDS", help="Time for everything; default: 90."
         ),
     ] = None,
+    wait: Annotated[
+        float,
+        typer.Option(
+            "--wait", min=0.0, max=86400.0, metavar="SECONDS", help="For another calibration to end."
+        ),
+    ] = LONGEST_WAIT_SECONDS,
     seed: Annotated[
         int | None,
         typer.Option("--seed", min=0, max=2**32 - 1, help="Of all random orders; default: random."),
@@ -139,7 +144,9 @@ def calibrate(
         _refuse_for_units(units[0], [option for option, value in configured.items() if value is not None])
         seconds = _rules(budget, None, None).budget_seconds if budget else None
         wishes = Wishes(seed, seconds, limit, operators, unasked)
-        return calibrate_units(units, wishes, dry_run=dry_run, output=output, as_json=as_json)
+        return calibrate_units(
+            units, wishes, wait_seconds=wait, dry_run=dry_run, output=output, as_json=as_json
+        )
     if dry_run:
         raise UsageError("--dry-run is for units", hint="without units nothing is applied anyway")
     request = Request(
@@ -158,7 +165,7 @@ def calibrate(
     check_memory(request.workload, host, asked=limit)
     with (
         progress(request.rules.budget_seconds) as narrate,
-        only_calibration(wait_seconds=LONGEST_WAIT_SECONDS, tell=narrate),
+        only_calibration(wait_seconds=wait, tell=narrate),
     ):
         narrate("asking the interpreter about its torch")
         torch = probe(str(python or sys.executable), markers())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from graviton_agent import lock
 from graviton_agent.cli.output import write_output
-from graviton_agent.cli.progress import Narrator, progress
+from graviton_agent.cli.progress import progress
 from graviton_agent.cli.units import open_scene
 from graviton_agent.control.calibration import Calibrated, Wishes, calibrate_unit
 from graviton_agent.control.scene import Scene
@@ -19,11 +19,15 @@ from graviton_agent.report.plan import render_kept
 from graviton_agent.terminal import say, tell
 from graviton_agent.units.bus import BusError
 
-LONGEST_WAIT_SECONDS = 600.0
-
 
 def calibrate_units(
-    names: Sequence[str], wishes: Wishes, *, dry_run: bool, output: Path | None, as_json: bool
+    names: Sequence[str],
+    wishes: Wishes,
+    *,
+    wait_seconds: float,
+    dry_run: bool,
+    output: Path | None,
+    as_json: bool,
 ) -> ExitCode:
     """Calibrates one unit after the other. What is wrong with one costs the others nothing.
 
@@ -38,7 +42,7 @@ def calibrate_units(
         failures: list[AgentError] = []
         for unit in units:
             try:
-                found = _calibrate(scene, unit, wishes)
+                found = _calibrate(scene, unit, wishes, wait_seconds)
                 done.append(found)
                 # What was measured is told before a full disk may keep it from being kept.
                 if not as_json:
@@ -75,15 +79,11 @@ def _scene() -> Iterator[Scene]:
         ) from None
 
 
-def _calibrate(scene: Scene, unit: str, wishes: Wishes) -> Calibrated:
+def _calibrate(scene: Scene, unit: str, wishes: Wishes, wait_seconds: float) -> Calibrated:
     managed = scene.configuration.unit(unit)
     budget = wishes.budget_seconds or (managed.budget_seconds if managed else 0.0)
-    with progress(budget) as narrate, _only(narrate):
+    with progress(budget) as narrate, lock.only_calibration(wait_seconds=wait_seconds, tell=narrate):
         return calibrate_unit(scene, unit, wishes, narrate)
-
-
-def _only(narrate: Narrator) -> contextlib.AbstractContextManager[None]:
-    return lock.only_calibration(wait_seconds=LONGEST_WAIT_SECONDS, tell=narrate)
 
 
 def _follow(scene: Scene, found: Calibrated, *, dry_run: bool) -> str:

@@ -7,8 +7,6 @@ import typer
 from graviton_agent.errors import ExitCode
 from graviton_agent.terminal import tell
 
-LONGEST_WAIT_SECONDS = 600.0
-
 
 def check(
     unit: Annotated[str, typer.Argument(metavar="UNIT")],
@@ -34,7 +32,7 @@ def check(
     with (
         open_scene() as scene,
         progress(seconds) as narrate,
-        lock.only_calibration(wait_seconds=LONGEST_WAIT_SECONDS, tell=narrate),
+        lock.only_calibration(wait_seconds=lock.LONGEST_WAIT_SECONDS, tell=narrate),
     ):
         checked = check_profile(scene, unit, Wishes(seed=seed, budget_seconds=seconds), narrate)
     tell(json.dumps(checked_to_json(checked), indent=2) if as_json else render_checked(checked))

@@ -13,14 +13,17 @@ def package(
         Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="Where `export` wrote to.")
     ],
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where to put them.")] = Path(),
-    name: Annotated[str, typer.Option("--name", help="Of the package.")] = "graviton-agent-profiles",
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Of the package.")
+    ] = "graviton-agent-profiles",
     version: Annotated[
-        str | None, typer.Option("--version", help="Default: the time of the newest calibration.")
+        str | None,
+        typer.Option("--version", metavar="VERSION", help="Default: the time of the newest calibration."),
     ] = None,
     maintainer: Annotated[
-        str, typer.Option("--maintainer", help="Who answers for them: Name <address>.")
+        str, typer.Option("--maintainer", metavar="WHO", help="Who answers for them: Name <address>.")
     ] = "Root <root@localhost>",
-    format_: Annotated[str, typer.Option("--format", help="deb, rpm, or both.")] = "both",
+    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="deb, rpm, or both.")] = "both",
 ) -> None:
     """Make packages of the profiles in a folder: data alone, for all architectures."""
     from graviton_agent.control.fleet_profiles import read_folder

@@ -1,13 +1,14 @@
 """Compares what runs with what is in place."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from graviton_agent.control.scene import Outlook, Scene
 from graviton_agent.errors import ExitCode
 from graviton_agent.profiles.application import State
 from graviton_agent.units import environment_file
 from graviton_agent.units.environment_file import NAMES
-from graviton_agent.units.held import unit_environment
+from graviton_agent.units.held import UnitEnvironment, unit_environment
 from graviton_agent.units.manager import list_units
 from graviton_agent.units.names import is_template
 from graviton_agent.units.unit import Unit, read_unit
@@ -21,7 +22,7 @@ def verify_unit(scene: Scene, outlook: Outlook) -> Verification:
         return Verification(outlook.name, Sync.NOT_RUNNING, ())
     environment = subject.environment if subject else unit_environment(unit, scene.manager, scene.root)
     expected = Expectation(outlook.before, environment_file.changed(scene.folder, outlook.name))
-    return verify(unit, expected, environment, NAMES, scene.root)
+    return _verify(scene, unit, expected, environment)
 
 
 def still_changed(scene: Scene, unit: str) -> list[str]:
@@ -37,7 +38,12 @@ def still_changed(scene: Scene, unit: str) -> list[str]:
 def _restart_helps(scene: Scene, unit: Unit) -> bool:
     environment = unit_environment(unit, scene.manager, scene.root)
     expected = Expectation({}, environment_file.changed(scene.folder, unit.name))
-    return verify(unit, expected, environment, NAMES, scene.root).sync is Sync.RESTART_NEEDED
+    return _verify(scene, unit, expected, environment).sync is Sync.RESTART_NEEDED
+
+
+def _verify(scene: Scene, unit: Unit, expected: Expectation, environment: UnitEnvironment) -> Verification:
+    again = partial(read_unit, scene.bus, unit.name)
+    return verify(unit, expected, environment, NAMES, scene.root, again=again)
 
 
 def exit_code(verified: Iterable[tuple[Outlook, Verification]]) -> ExitCode:

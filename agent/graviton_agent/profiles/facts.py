@@ -247,9 +247,16 @@ def describe_limits(unit: Unit) -> str:
     words = [f"in {unit.slice}"]
     if unit.cpu_quota is not None:
         words.append(f"{unit.cpu_quota:g} CPUs of time")
-    for key, cpus in (("AllowedCPUs", unit.allowed_cpus), ("CPUAffinity", unit.cpu_affinity)):
-        if cpus is not None:
-            words.append(f"{key}={format_cpu_list(cpus)}")
+    for key, numbers in (
+        ("AllowedCPUs", unit.allowed_cpus),
+        ("CPUAffinity", unit.cpu_affinity),
+        ("AllowedMemoryNodes", unit.memory_nodes),
+        ("NUMAMask", unit.numa_nodes),
+    ):
+        if numbers is not None:
+            words.append(f"{key}={format_cpu_list(numbers)}")
+    if unit.numa_policy is not None:
+        words.append(f"NUMA policy {unit.numa_policy}")
     for key, limit in (("MemoryMax", unit.memory_max), ("MemoryHigh", unit.memory_high)):
         if limit is not None:
             words.append(f"{key}={limit}")

@@ -36,7 +36,8 @@ LOCK = "lock"
 SUFFIX = ".json"
 MOST = 10_000
 """Files of the folder that are looked at."""
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 20.0
+"""Longer than files that hang are waited for on a busy host, with the lock held (patience.py)."""
 POLL_SECONDS = 0.005
 
 

@@ -8,6 +8,11 @@ from graviton_agent.report.columns import INDENT, paragraph, table
 from graviton_agent.report.plan import NO_UNITS, describe, restart
 from graviton_agent.units.verify import Sync, Verification
 
+UNTOLD = (
+    "What its main process was started with can't be told: the program has written over its environment, "
+    "as setproctitle does, or that is too large, or a script has given it another one."
+)
+
 Verified = tuple[Outlook, Verification]
 
 
@@ -26,6 +31,8 @@ def _block(outlook: Outlook, found: Verification) -> str:
             for key in found.keys
         ]
         lines.append(table(header, rows))
+    if found.sync is Sync.UNTOLD:
+        lines.append(paragraph(UNTOLD, indent=INDENT))
     if outlook.changes:
         lines.append(f"{INDENT}It is to be given something else: graviton-agent plan {outlook.name}")
     if found.sync is Sync.RESTART_NEEDED:
@@ -36,7 +43,12 @@ def _block(outlook: Outlook, found: Verification) -> str:
 def _processes(found: Verification) -> str:
     if not found.processes:
         return ""
-    return f" ({found.processes} {'process' if found.processes == 1 else 'processes'})"
+    words = f"{found.processes} {'process' if found.processes == 1 else 'processes'}"
+    if not found.is_all:
+        words += ", the unit has more"
+    if found.untold and found.sync is not Sync.UNTOLD:
+        words += f", {found.untold} of which can't be told"
+    return f" ({words})"
 
 
 def verification_to_json(outlook: Outlook, found: Verification) -> dict[str, Any]:
@@ -47,6 +59,8 @@ def verification_to_json(outlook: Outlook, found: Verification) -> dict[str, Any
         "state": outlook.state,
         "reason": outlook.application.reason,
         "processes": found.processes,
+        "processes_untold": found.untold,
+        "processes_are_all": found.is_all,
         "variables": [
             {
                 "name": key.name,

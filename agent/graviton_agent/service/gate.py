@@ -11,7 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from graviton_agent.configuration.compiled import Calibrate
-from graviton_agent.errors import AgentError
+from graviton_agent.errors import AgentError, ExitCode
 from graviton_agent.installed import CALIBRATED, GATES
 from graviton_agent.root import Root
 from graviton_agent.service.gate_time import GateTime, NoTimeLeftError
@@ -28,8 +28,9 @@ MARGIN_SECONDS = 30.0
 
 NOT_UP = "the agent isn't running"
 
-Calibration = Callable[[str, float], bool]
-"""Calibrates a unit for so many seconds at most; returns whether the command succeeded."""
+Calibration = Callable[[str, float, float], int | None]
+"""Calibrates a unit for so many seconds at most, of which it may wait so many for another calibration to end;
+returns how the command ended, None if it took too long."""
 
 
 def main(unit: str) -> int:
@@ -38,13 +39,9 @@ def main(unit: str) -> int:
     signal.signal(signal.SIGTERM, _end)
     notifier = Notifier()
 
-    def calibrate(name: str, seconds: float) -> bool:
-        notifier.extend_start(seconds + MARGIN_SECONDS)
-        return run_calibration(name, seconds)
-
     try:
         require_service_name(unit)
-        told = open_gate(unit, Root(), calibrate)
+        told = open_gate(unit, Root(), run_calibration, extend_start=notifier.extend_start)
     except AgentError as error:
         told = error.message
     if told:
@@ -52,8 +49,22 @@ def main(unit: str) -> int:
     return 0
 
 
-def open_gate(unit: str, root: Root, calibrate: Calibration, *, upkeep: Upkeep | None = None) -> str | None:
+def open_gate(
+    unit: str,
+    root: Root,
+    calibrate: Calibration,
+    *,
+    upkeep: Upkeep | None = None,
+    extend_start: Callable[[float], object] = lambda _: None,
+) -> str | None:
     """Does what is to be done before the unit starts; returns why it starts without measured values.
+
+    Args:
+        unit: that waits.
+        root: of this machine.
+        calibrate: has it calibrated.
+        upkeep: that of this machine.
+        extend_start: tells systemd how many more seconds this may take.
 
     Raises AgentError.
     """
@@ -67,11 +78,12 @@ def open_gate(unit: str, root: Root, calibrate: Calibration, *, upkeep: Upkeep |
     if view.is_settled:
         return None if view.has_file else view.reason
     marks = Marks(root.path / CALIBRATED.lstrip("/"))
+    time = GateTime(root.path / GATES.lstrip("/"), overview.configuration.gates_seconds)
+    # The gates before this one use up the same time as it does.
+    extend_start(max(0.0, time.left()) + MARGIN_SECONDS)
     try:
-        with GateTime(root.path / GATES.lstrip("/"), overview.configuration.gates_seconds).turn(
-            view.budget_seconds
-        ) as seconds:
-            succeeded = calibrate(unit, seconds)
+        with time.turn(view.budget_seconds) as seconds:
+            code = calibrate(unit, seconds, seconds - view.budget_seconds)
     except NoTimeLeftError as error:
         marks.write(unit, Mark.LATE)
         return (
@@ -80,27 +92,33 @@ def open_gate(unit: str, root: Root, calibrate: Calibration, *, upkeep: Upkeep |
     overview = upkeep.look(frozenset({unit}))
     if not overview.is_up:
         return NOT_UP
-    return _what_came_of_it(unit, overview.units.get(unit), marks, succeeded=succeeded)
+    return _what_came_of_it(unit, overview.units.get(unit), marks, code)
 
 
-def _what_came_of_it(unit: str, view: View | None, marks: Marks, *, succeeded: bool) -> str | None:
+def _what_came_of_it(unit: str, view: View | None, marks: Marks, code: int | None) -> str | None:
     if view is not None and view.is_settled:
         return None if view.has_file else view.reason
+    if code == ExitCode.BUSY:
+        marks.write(unit, Mark.LATE)
+        return "another calibration was running for too long; it is calibrated later"
     marks.write(unit, Mark.FAILED)
-    return "its calibration came to nothing" if succeeded else "its calibration failed, or ran out of time"
+    if code == ExitCode.OK:
+        return "its calibration came to nothing"
+    return "its calibration failed, or ran out of time"
 
 
-def run_calibration(unit: str, seconds: float) -> bool:
+def run_calibration(unit: str, seconds: float, wait_seconds: float) -> int | None:
     """Runs the command that calibrates; what it says goes to the journal."""
     import subprocess  # most gates open without it  # noqa: PLC0415
 
     from graviton_agent.service.configured import own_command  # noqa: PLC0415
 
-    process = subprocess.Popen([*own_command(), "calibrate", "--unasked", unit])
+    wait = f"--wait={wait_seconds:.0f}"
+    process = subprocess.Popen([*own_command(), "calibrate", "--unasked", wait, unit])
     try:
-        return process.wait(seconds) == 0
+        return process.wait(seconds)
     except subprocess.TimeoutExpired:
-        return False
+        return None
     finally:
         for end in (process.terminate, process.kill):
             if process.poll() is None:

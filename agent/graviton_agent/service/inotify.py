@@ -6,7 +6,6 @@ import os
 import struct
 from typing import NamedTuple
 
-MODIFIED = 0x002
 ATTRIBUTES = 0x004
 """Also when a name of the file goes, though a process still has it open: the number of its links changes."""
 WRITTEN = 0x008

@@ -25,6 +25,11 @@ class FastMath(Setting):
     source = "oneDNN src/common/fpmath_mode.cpp, src/cpu/aarch64/matmul/acl_matmul_utils.cpp"
     changes_results = True
 
+    @property
+    def marker(self) -> str:
+        """What oneDNN puts behind either of its prefixes: neither full name stands in the library."""
+        return "DEFAULT_FPMATH_MODE"
+
     def applies(self, host: Host, torch: TorchBuild) -> Applies:
         """Needs oneDNN, and on Arm also the Arm Compute Library and bf16 instructions."""
         if torch.onednn is None:

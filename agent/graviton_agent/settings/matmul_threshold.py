@@ -14,8 +14,9 @@ class MatmulThreshold(Setting):
 
     torch sends a product of (m x k) by (k x n) to oneDNN only if m, k and n are all greater than this value
     and m*k*n exceeds TORCH_MKLDNN_MATMUL_MIN_SIZE; by default 8 and 8192 on Neoverse N1, N2, V1 and V2, and
-    0 and 0 elsewhere. It is read at the first product of a process. A value that is empty or no number breaks
-    every product (RuntimeError: stoi), so it is only ever written as a whole number.
+    0 and 0 elsewhere. It is read at the first product of a process. What is empty or no number counts as 0 in
+    torch 2.6 (std::atoi) and breaks every product in torch 2.9 and later (RuntimeError: stoi), so it is only
+    ever written as a whole number.
 
     Below the threshold bf16 fast math is off too: the BLAS library computes in fp32.
     """

@@ -5,7 +5,7 @@ The former have a syntax of systemd's own [systemd src/basic/env-file.c, parse_e
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 # Until systemd 253 a backslash at its end continued a comment on the next line. It is read as by later ones:
 # what may be a variable of the operator's then counts as one.
@@ -63,6 +63,19 @@ def parse_environment_block(raw: bytes) -> dict[str, str]:
         for name, equals, value in entries
         if equals
     }
+
+
+def find_in_environment_block(raw: bytes, names: Iterable[str]) -> dict[str, str]:
+    """Some variables of a process, without making anything of the others, however many they are."""
+    block = b"\0" + raw
+    found = {}
+    for name in names:
+        start = f"\0{name}=".encode()
+        # The last one counts, as above.
+        if (at := block.rfind(start)) >= 0:
+            value, _, _ = block[at + len(start) :].partition(b"\0")
+            found[name] = value.decode("utf-8", "replace")
+    return found
 
 
 def _name(text: str, at: int) -> tuple[str | None, int]:

@@ -27,6 +27,7 @@ ANSWER_SECONDS = 25.0
 BUS = "org.freedesktop.DBus"
 SYSTEMD = "org.freedesktop.systemd1"
 
+_BUS_PATH = "/org/freedesktop/DBus"
 # Every signal has these [D-Bus specification, "Message Types"].
 _WHICH = (HeaderFields.path, HeaderFields.interface, HeaderFields.member)
 
@@ -76,24 +77,49 @@ class Signal:
     arguments: tuple[Any, ...]
 
 
+SUBSCRIBE = Call("/org/freedesktop/systemd1", f"{SYSTEMD}.Manager", "Subscribe")
+
+
 def add_match(rule: str) -> Call:
     """Asks the bus to pass on the signals that a rule describes [D-Bus specification, "Match Rules"]."""
-    return Call("/org/freedesktop/DBus", BUS, "AddMatch", "s", (rule,), destination=BUS)
+    return Call(_BUS_PATH, BUS, "AddMatch", "s", (rule,), destination=BUS)
 
 
 def remove_match(rule: str) -> Call:
     """Takes back what `add_match` asked for."""
-    return Call("/org/freedesktop/DBus", BUS, "RemoveMatch", "s", (rule,), destination=BUS)
+    return Call(_BUS_PATH, BUS, "RemoveMatch", "s", (rule,), destination=BUS)
 
 
-def signal_of(message: Message) -> Signal | None:
-    """The signal that a message carries; None for any other message, and for the bus's own."""
-    if message.header.message_type is not MessageType.signal:
-        return None
-    fields = message.header.fields
-    path, interface, member = (fields[field] for field in _WHICH)
-    # The bus tells each client its name, unasked.
-    return None if interface == BUS else Signal(path, interface, member, message.body)
+OWNER = Call(_BUS_PATH, BUS, "GetNameOwner", "s", (SYSTEMD,), destination=BUS)
+"""Asks for the name that PID 1's connection has on the bus."""
+OWNER_CHANGES = add_match(
+    f"type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{SYSTEMD}'"
+)
+
+
+class Announcements:
+    """Tells PID 1's signals from all others.
+
+    Rules keep nothing away: anybody may send a signal straight to a connection, with what content he likes.
+    Only the sender's name is the bus's own word [D-Bus specification, "Header Fields"].
+    """
+
+    def __init__(self) -> None:
+        self.sender: str | None = None
+        """The name of PID 1's connection, once `OWNER` was answered; after a re-execution it has another."""
+
+    def take(self, message: Message) -> Signal | None:
+        """The signal of PID 1's that a message carries; None for any other message."""
+        if message.header.message_type is not MessageType.signal:
+            return None
+        fields = message.header.fields
+        sender = fields.get(HeaderFields.sender)
+        path, interface, member = (fields[field] for field in _WHICH)
+        if sender == BUS and member == "NameOwnerChanged" and message.body[0] == SYSTEMD:
+            self.sender = message.body[2] or None
+        if sender is None or sender != self.sender:
+            return None
+        return Signal(path, interface, member, message.body)
 
 
 def answer_of(message: Message) -> tuple[Any, ...]:
@@ -123,6 +149,7 @@ class Bus:
 
     def __init__(self, connection: DBusConnection) -> None:
         self._connection = connection
+        self._announcements = Announcements()
         self._signals: deque[Signal] = deque()
 
     @classmethod
@@ -153,6 +180,12 @@ class Bus:
     def close(self) -> None:
         """Closes the connection; what it holds on the other side, such as a unit's reference, is let go."""
         self._connection.close()
+
+    def subscribe(self) -> None:
+        """Has PID 1 announce what goes on; `add_match` says what of it is wanted. Raises BusError."""
+        self.call(OWNER_CHANGES)
+        (self._announcements.sender,) = self.call(OWNER)
+        self.call(SUBSCRIBE)
 
     def call(self, call: Call, *, seconds: float = ANSWER_SECONDS) -> tuple[Any, ...]:
         """Makes a call and waits for the answer. Raises BusError.
@@ -192,7 +225,7 @@ class Bus:
         return [answers[serial] for serial in serials]
 
     def next_signal(self, seconds: float) -> Signal | None:
-        """The next signal, or None if none comes within that time. Raises BusError."""
+        """PID 1's next signal, or None if none comes within that time. Raises BusError."""
         deadline = time.monotonic() + seconds
         try:
             with contextlib.suppress(TimeoutError):
@@ -203,9 +236,9 @@ class Bus:
         return self._signals.popleft() if self._signals else None
 
     def _receive(self, deadline: float) -> Message:
-        """The next message; a signal is put aside too."""
+        """The next message; a signal of PID 1's is put aside too."""
         message = self._connection.receive(timeout=max(0.0, deadline - time.monotonic()))
-        signal = signal_of(message)
+        signal = self._announcements.take(message)
         if signal is not None:
             self._signals.append(signal)
         return message

@@ -30,7 +30,6 @@ from graviton_agent.units.confinement import Setting
 from graviton_agent.units.identity import Observer, observe
 from graviton_agent.units.interpreter import Interpreter
 from graviton_agent.units.manager import (
-    SUBSCRIBE,
     changes_of,
     manager_environment,
     read_properties,
@@ -103,7 +102,7 @@ class Cage:
         self._given_by_manager = frozenset(manager_environment(bus))
         self._slice = slice_name_below(self._unit.slice, f"{os.getpid()}_{next(_numbers)}")
         self._has_slice = False
-        bus.call(SUBSCRIBE)
+        bus.subscribe()
 
     def __enter__(self) -> Self:
         return self

@@ -18,10 +18,12 @@ from graviton_agent.installed import ENVIRONMENT
 from graviton_agent.root import KIB, MIB, Root
 from graviton_agent.settings.catalogue import CATALOGUE
 from graviton_agent.units.assignments import parse_assignments, parse_environment_block
-from graviton_agent.units.unit import Unit
+from graviton_agent.units.unit import EnvironmentSource, Unit
 
 LARGEST_FILE = 64 * KIB
 """Bytes. The unit's user may write there what it likes, and as often as it likes."""
+LARGEST_TOGETHER = 256 * KIB
+"""Bytes of all environment files of a unit: a pattern may name a thousand, all of which are parsed."""
 MOST_ENTRIES = 1000
 """Entries of folders that one pattern is held against."""
 LARGEST_ENVIRONMENT = MIB
@@ -32,7 +34,7 @@ ANYTHING: Mapping[str, str | None] = dict.fromkeys(setting.variable for setting 
 """What is held by a file that can't be read: all that the agent could want to set."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Held:
     """One variable that somebody else has decided on."""
 
@@ -47,6 +49,9 @@ class Held:
     def explains(self, actual: str | None) -> bool:
         """Whether a process that was started now might have this."""
         return not self.is_known or self.value == actual
+
+
+_Variables = dict[str, Held]
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,9 @@ class UnitEnvironment:
         self, values: Mapping[str, str | None], source: str, *, is_known: bool = True
     ) -> "UnitEnvironment":
         """The same with variables set, or unset where the value is None, by a later source."""
-        later = {name: Held(name, value, source, is_known) for name, value in values.items()}
-        return replace(self, variables={**self.variables, **later})
+        result = dict(self.variables)
+        _overlay(result, values, source, is_known=is_known)
+        return replace(self, variables=result)
 
 
 def unit_environment(unit: Unit, manager: Mapping[str, str], root: Root) -> UnitEnvironment:
@@ -83,25 +89,20 @@ def unit_environment(unit: Unit, manager: Mapping[str, str], root: Root) -> Unit
         manager: the variables that PID 1 gives to every service.
         root: where the unit's files are found.
     """
-    result = UnitEnvironment().overlaid(dict(manager), "the service manager's environment")
+    held: _Variables = {}
+    _overlay(held, manager, "the service manager's environment")
     if unit.search_path:
-        result = result.overlaid({"PATH": ":".join(unit.search_path)}, "ExecSearchPath=")
+        _overlay(held, {"PATH": ":".join(unit.search_path)}, "ExecSearchPath=")
     if unit.pass_environment:
         own = parse_environment_block(root.read_bytes("proc/1/environ", limit=LARGEST_ENVIRONMENT) or b"")
         passed = {name: own[name] for name in unit.pass_environment if name in own}
-        result = result.overlaid(passed, "PassEnvironment=")
-    result = result.overlaid(dict(unit.environment), "Environment=")
-    for source in unit.environment_files:
-        paths = _expand(source.pattern, root)
-        if paths is None:
-            result = result.overlaid(
-                ANYTHING, f"{source.pattern}, which names too many files", is_known=False
-            )
-        for path in paths or ():
-            result = _with_file(result, path, root)
+        _overlay(held, passed, "PassEnvironment=")
+    _overlay(held, dict(unit.environment), "Environment=")
+    _add_files(held, unit.environment_files, root)
     if unit.pam_name:
-        result = _with_pam(result, root)
-    return _without(result, unit.unset_environment)
+        _add_pam(held, root)
+    _unset(held, unit.unset_environment)
+    return UnitEnvironment(held)
 
 
 def is_ours(pattern: str) -> bool:
@@ -114,15 +115,39 @@ def reads_our_file(unit: Unit) -> bool:
     return any(is_ours(source.pattern) for source in unit.environment_files)
 
 
-def _with_file(environment: UnitEnvironment, path: str, root: Root) -> UnitEnvironment:
-    """Adds what an environment file sets. What can't be read, or not within bounds, may set anything."""
-    # One byte more tells a larger file.
-    content = root.read_bytes(path.lstrip("/"), limit=LARGEST_FILE + 1)
+def _overlay(
+    held: _Variables, values: Mapping[str, str | None], source: str, *, is_known: bool = True
+) -> None:
+    """Sets variables, or unsets them where the value is None, by a later source."""
+    held.update({name: Held(name, value, source, is_known) for name, value in values.items()})
+
+
+def _add_files(held: _Variables, sources: Iterable[EnvironmentSource], root: Root) -> None:
+    """Adds what environment files set. What can't be read, or not within bounds, may set anything."""
+    left = LARGEST_TOGETHER
+    for source in sources:
+        paths = _expand(source.pattern, root)
+        if paths is None:
+            _overlay(held, ANYTHING, f"{source.pattern}, which names too many files", is_known=False)
+        for path in paths or ():
+            # One byte more tells a larger file.
+            content = root.read_bytes(path.lstrip("/"), limit=LARGEST_FILE + 1)
+            left -= len(content or b"")
+            if left < 0:
+                # What comes later can't take back what nobody has read.
+                reason = f"{path}, up to which its environment files are too large to be read"
+                _overlay(held, ANYTHING, reason, is_known=False)
+                return
+            _add_file(held, path, content, root)
+
+
+def _add_file(held: _Variables, path: str, content: bytes | None, root: Root) -> None:
     if content is None and os.path.exists(root.path / path.lstrip("/")):  # noqa: PTH110 - it never raises
-        return environment.overlaid(ANYTHING, f"{path}, which can't be read", is_known=False)
-    if content is not None and len(content) > LARGEST_FILE:
-        return environment.overlaid(ANYTHING, f"{path}, which is too large to be read", is_known=False)
-    return environment.overlaid(parse_assignments(content or b""), path)
+        _overlay(held, ANYTHING, f"{path}, which can't be read", is_known=False)
+    elif content is not None and len(content) > LARGEST_FILE:
+        _overlay(held, ANYTHING, f"{path}, which is too large to be read", is_known=False)
+    else:
+        _overlay(held, parse_assignments(content or b""), path)
 
 
 def _expand(pattern: str, root: Root) -> list[str] | None:
@@ -158,20 +183,18 @@ def _without_backslashes(pattern: str) -> str:
     return re.sub(r"\\(.)", lambda found: glob.escape(found[1]), pattern.replace("[^", "[!"))
 
 
-def _with_pam(environment: UnitEnvironment, root: Root) -> UnitEnvironment:
+def _add_pam(held: _Variables, root: Root) -> None:
     """Adds what pam_env may set. Its own language is not evaluated: what it names counts as held."""
     for path in PAM_FILES:
         content = root.read_bytes(path, limit=LARGEST_FILE) or b""
-        environment = environment.overlaid(parse_assignments(content), f"PAM (/{path})")
+        _overlay(held, parse_assignments(content), f"PAM (/{path})")
     named = re.findall(r"(?m)^\s*([A-Za-z_]\w*)\s", root.read_text(PAM_CONFIGURATION) or "")
-    return environment.overlaid(dict.fromkeys(named), f"PAM (/{PAM_CONFIGURATION})", is_known=False)
+    _overlay(held, dict.fromkeys(named), f"PAM (/{PAM_CONFIGURATION})", is_known=False)
 
 
-def _without(environment: UnitEnvironment, unset: Iterable[str]) -> UnitEnvironment:
+def _unset(held: _Variables, entries: Iterable[str]) -> None:
     """Applies UnsetEnvironment=, which has the last word."""
-    values = environment.values
-    for entry in unset:
+    for entry in entries:
         name, equals, value = entry.partition("=")
-        if not equals or values.get(name) == value:
-            environment = environment.overlaid({name: None}, "UnsetEnvironment=")
-    return environment
+        if not equals or (name in held and held[name].value == value):
+            _overlay(held, {name: None}, "UnsetEnvironment=")

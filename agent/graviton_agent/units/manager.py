@@ -17,7 +17,6 @@ Properties = Mapping[str, tuple[str, Any]]
 AT_ONCE = 50
 """Calls side by side: what their answers take waits in the memory of the bus."""
 
-SUBSCRIBE = Call(MANAGER_PATH, MANAGER, "Subscribe")
 RELOAD = Call(MANAGER_PATH, MANAGER, "Reload")
 
 _FROM_SYSTEMD = f"type='signal',sender='{SYSTEMD}'"
@@ -65,11 +64,6 @@ def list_units(patterns: Sequence[str]) -> Call:
 def start_unit(name: str) -> Call:
     """Starts a unit; the answer's first value is the path of the job."""
     return Call(MANAGER_PATH, MANAGER, "StartUnit", "ss", (name, "replace"))
-
-
-def restart_unit(name: str) -> Call:
-    """Restarts a unit, or starts it; the answer's first value is the path of the job."""
-    return Call(MANAGER_PATH, MANAGER, "RestartUnit", "ss", (name, "replace"))
 
 
 def stop_unit(name: str) -> Call:

@@ -83,20 +83,6 @@ def escape(text: str) -> str:
     return "\\x2e" + escaped[1:] if escaped.startswith(".") else escaped
 
 
-def unescape(text: str) -> str:
-    """The text that was escaped; ValueError where a backslash begins no escape."""
-    out = bytearray()
-    parts = text.replace("-", "/").split("\\")
-    out += parts[0].encode("utf-8", "surrogateescape")
-    for part in parts[1:]:
-        digits = part[1:3]
-        if part[:1] != "x" or len(digits) != 2 or not set(digits) <= set("0123456789abcdefABCDEF"):
-            raise ValueError(text)
-        out.append(int(digits, 16))
-        out += part[3:].encode("utf-8", "surrogateescape")
-    return out.decode("utf-8", "surrogateescape")
-
-
 def environment_file_name(name: str) -> str:
     """The name of the unit's environment file."""
     return f"{name}.env"

@@ -2,14 +2,25 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from graviton_agent.errors import AgentError
-from graviton_agent.root import MIB, Root
-from graviton_agent.units.assignments import parse_environment_block
+from graviton_agent.root import KIB, Root
+from graviton_agent.units.assignments import find_in_environment_block
 
-LARGEST_ENVIRONMENT = 4 * MIB
+LARGEST_ENVIRONMENT = 256 * KIB
+"""Bytes. Linux allows megabytes, and a unit has as many processes as it likes."""
+MOST_PROCESSES = 512
+"""Processes of a unit that are looked at: two for each CPU of the largest Graviton, and some more."""
+MOST_GROUPS = 1000
+"""Control groups of a unit."""
+DEEPEST = 32
+"""Levels of control groups below the unit's own."""
+INVOCATION = "INVOCATION_ID"
+"""systemd gives it to all processes of a service; each start has another [systemd.exec(5)]."""
 EXECUTORS = frozenset({"systemd", "systemd-executor"})
 """Names of the programs that become a unit's process: PID 1 itself until systemd 254, then one of its own."""
 SETTLE_SECONDS = 2.0
@@ -24,14 +35,27 @@ class Process:
     """One process, seen once."""
 
     pid: int
-    started: int
-    """Clock ticks after boot; with the number it tells one process from every other [proc_pid_stat(5)]."""
-    environment: Mapping[str, str]
-    """What it was started with, which is not always what it has since set."""
+    variables: Mapping[str, str]
+    """Those asked for that it was started with, which is not always what it has since set."""
+    invocation: str | None
+    """The start of a unit that it belongs to, as hexadecimal digits; None where its environment is silent."""
+    is_legible: bool
+    """Whether Linux still shows what it was started with: a program may write over it, as over its title."""
 
 
-def read_process(pid: int, root: Root, *, settle_seconds: float = SETTLE_SECONDS) -> Process | None:
-    """Reads a process's environment; None if it has ended, or did not become the unit's in time.
+class Members(NamedTuple):
+    """The processes of a unit."""
+
+    pids: tuple[int, ...]
+    """Their numbers, in ascending order."""
+    is_all: bool
+    """Whether there are no others."""
+
+
+def read_process(
+    pid: int, names: Iterable[str], root: Root, *, settle_seconds: float = SETTLE_SECONDS
+) -> Process | None:
+    """Reads these variables of a process; None if it has ended, or did not become the unit's in time.
 
     Just after a start the process still is systemd's, which then becomes the unit's program: what is read in
     that moment is systemd's own environment, and a little later none at all. So it is read once the program
@@ -40,7 +64,8 @@ def read_process(pid: int, root: Root, *, settle_seconds: float = SETTLE_SECONDS
     deadline = time.monotonic() + settle_seconds
     while True:
         started, program = _start_time(pid, root), _program(pid, root)
-        raw = root.read_bytes(f"proc/{pid}/environ", limit=LARGEST_ENVIRONMENT)
+        # One byte more tells a larger one.
+        raw = root.read_bytes(f"proc/{pid}/environ", limit=LARGEST_ENVIRONMENT + 1)
         if started is None or program is None or raw is None:
             return None
         same = (started, program) == (_start_time(pid, root), _program(pid, root))
@@ -48,16 +73,40 @@ def read_process(pid: int, root: Root, *, settle_seconds: float = SETTLE_SECONDS
         # The kernel shows no environment until the new program is set up [fs/proc/base.c, environ_read]; one
         # that stays empty is really so.
         if same and program not in EXECUTORS and (raw or is_late):
-            return Process(pid, started, parse_environment_block(raw))
+            return _process(pid, raw, names)
         if is_late:
             return None
         time.sleep(POLL_SECONDS)
 
 
-def processes_of(control_group: str, root: Root) -> tuple[int, ...]:
-    """The numbers of all processes in a unit's control group and those below it, in ascending order."""
+def _process(pid: int, raw: bytes, names: Iterable[str]) -> Process:
+    """What a process's environment says."""
+    # No variable is empty as a program is started. Where a title was written over them, zeros fill the rest
+    # [seen with py-setproctitle 1.3.8].
+    is_overwritten = raw.startswith(b"\0") or b"\0\0" in raw
+    if is_overwritten or not 0 < len(raw) <= LARGEST_ENVIRONMENT:
+        return Process(pid, {}, None, is_legible=False)
+    found = find_in_environment_block(raw, {*names, INVOCATION})
+    invocation = found.pop(INVOCATION, None)
+    return Process(pid, found, invocation, is_legible=True)
+
+
+def processes_of(control_group: str, root: Root) -> Members:
+    """The processes in a unit's control group and in those below it, as far as there are not too many."""
     folder = group_folder(control_group, root)
-    return () if folder is None else tuple(sorted(_below(folder, root)))
+    # The unit may make groups below its own, as many and as deep as it likes: the nearest come first.
+    groups = deque([] if folder is None else [(folder, 0)])
+    pids: set[int] = set()
+    known, is_all = len(groups), True
+    while groups and len(pids) <= MOST_PROCESSES:
+        group, depth = groups.popleft()
+        pids.update(_in_group(group, root))
+        room = MOST_GROUPS - known if depth < DEEPEST else 0
+        below = root.folders(group, limit=room + 1)
+        is_all = is_all and len(below) <= room
+        groups += [(f"{group}/{name}", depth + 1) for name in below[:room]]
+        known += len(below[:room])
+    return Members(tuple(sorted(pids)[:MOST_PROCESSES]), is_all and len(pids) <= MOST_PROCESSES)
 
 
 def group_folder(control_group: str, root: Root) -> str | None:
@@ -81,15 +130,14 @@ def own_unit(root: Root) -> str | None:
     return None
 
 
-def _below(folder: str, root: Root) -> Iterator[int]:
-    """The processes of a group and of the groups that the unit may have made below it."""
-    for line in (root.read_text(f"{folder}/cgroup.procs", limit=MIB) or "").split():
+def _in_group(folder: str, root: Root) -> Iterator[int]:
+    """The processes of a group itself."""
+    text = root.read_text(f"{folder}/cgroup.procs") or ""
+    # Of a long list only the beginning is read, which may end within a number.
+    for line in text[: text.rfind("\n") + 1].split():
         # A process of another PID namespace has the number 0.
         if line.isdecimal() and int(line):
             yield int(line)
-    for name in root.entries(folder):
-        if root.entries(f"{folder}/{name}"):
-            yield from _below(f"{folder}/{name}", root)
 
 
 def _start_time(pid: int, root: Root) -> int | None:

@@ -14,6 +14,8 @@ from graviton_agent.units.names import is_template, require_service_name
 INFINITY = (1 << 64) - 1
 """What systemd says where nothing is limited or set."""
 MICROSECONDS = 1_000_000
+NO_POLICY = -1
+"""Of NUMAPolicy=: none is set [systemd src/core/dbus-execute.c, property_get_numa_policy]."""
 
 
 class UnitError(AgentError):
@@ -59,6 +61,12 @@ class Unit:
     """CPUs: CPU time that the unit may use, per time."""
     allowed_cpus: tuple[int, ...] | None
     cpu_affinity: tuple[int, ...] | None
+    memory_nodes: tuple[int, ...] | None
+    """AllowedMemoryNodes=: NUMA nodes."""
+    numa_policy: int | None
+    """As set_mempolicy(2) numbers them; None if none is set."""
+    numa_nodes: tuple[int, ...] | None
+    """NUMAMask=, which that is about."""
     memory_max: int | None
     """Bytes."""
     memory_high: int | None
@@ -89,7 +97,8 @@ class Unit:
 PROPERTIES = frozenset({
     "Id", "LoadState", "ActiveState", "FragmentPath", "DropInPaths", "NeedDaemonReload", "User", "Group",
     "DynamicUser", "WorkingDirectory", "RootDirectory", "RootImage", "Slice", "ControlGroup",
-    "CPUQuotaPerSecUSec", "AllowedCPUs", "CPUAffinity", "MemoryMax", "MemoryHigh", "Environment",
+    "CPUQuotaPerSecUSec", "AllowedCPUs", "CPUAffinity", "AllowedMemoryNodes", "NUMAPolicy", "NUMAMask",
+    "MemoryMax", "MemoryHigh", "Environment",
     "EnvironmentFiles", "PassEnvironment", "UnsetEnvironment", "PAMName", "ExecSearchPath", "ExecStartEx",
     "MainPID", "InvocationID", "ExecMainStartTimestamp",
 })  # fmt: skip
@@ -152,6 +161,9 @@ def unit_of(properties: Properties) -> Unit:
         cpu_quota=_cpus_per_second(value("CPUQuotaPerSecUSec", INFINITY)),
         allowed_cpus=cpus_of(value("AllowedCPUs", b"")),
         cpu_affinity=cpus_of(value("CPUAffinity", b"")),
+        memory_nodes=cpus_of(value("AllowedMemoryNodes", b"")),
+        numa_policy=policy if (policy := value("NUMAPolicy", NO_POLICY)) != NO_POLICY else None,
+        numa_nodes=cpus_of(value("NUMAMask", b"")),
         memory_max=_limit(value("MemoryMax", INFINITY)),
         memory_high=_limit(value("MemoryHigh", INFINITY)),
         environment=tuple(

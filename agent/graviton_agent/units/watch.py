@@ -11,17 +11,19 @@ from jeepney.io.asyncio import DBusConnection, open_dbus_connection
 from graviton_agent.units.bus import (
     ADDRESS,
     ANSWER_SECONDS,
+    OWNER,
+    OWNER_CHANGES,
+    SUBSCRIBE,
     UNREACHABLE,
     UNREACHABLE_HINT,
+    Announcements,
     BusError,
     Call,
     Signal,
     add_match,
     answer_of,
     serial_answered,
-    signal_of,
 )
-from graviton_agent.units.manager import SUBSCRIBE
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
@@ -32,6 +34,7 @@ class Watch:
 
     def __init__(self, connection: DBusConnection) -> None:
         self._connection = connection
+        self._announcements = Announcements()
         self._waiting: dict[int, asyncio.Future[tuple[Any, ...]]] = {}
         self._signals: asyncio.Queue[Signal | None] = asyncio.Queue()
         self._receiver = asyncio.create_task(self._receive())
@@ -54,8 +57,14 @@ class Watch:
         finally:
             del self._waiting[serial]
 
+    async def subscribe(self) -> None:
+        """Has PID 1 announce what goes on. Raises BusError."""
+        await self.call(OWNER_CHANGES)
+        (self._announcements.sender,) = await self.call(OWNER)
+        await self.call(SUBSCRIBE)
+
     async def signals(self) -> AsyncIterator[Signal]:
-        """Every signal in the order of its coming; ends when the connection is lost."""
+        """Every signal of PID 1's in the order of its coming; ends when the connection is lost."""
         while (signal := await self._signals.get()) is not None:
             yield signal
 
@@ -71,7 +80,7 @@ class Watch:
         try:
             while True:
                 message = await self._connection.receive()
-                signal = signal_of(message)
+                signal = self._announcements.take(message)
                 if signal is not None:
                     self._signals.put_nowait(signal)
                     continue
@@ -104,7 +113,7 @@ async def watches(rules: Sequence[str], *, address: str = ADDRESS) -> AsyncItera
                 watch = Watch(await open_dbus_connection(address))
             for rule in rules:
                 await watch.call(add_match(rule))
-            await watch.call(SUBSCRIBE)
+            await watch.subscribe()
             pause = FIRST_PAUSE_SECONDS
             yield watch
         except (OSError, EOFError, TimeoutError, AuthenticationError, BusError):

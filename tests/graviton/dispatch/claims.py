@@ -7,6 +7,7 @@ from graviton_agent.calibration.plan import Choice
 from graviton_agent.calibration.proof import accuracy_problem, default_split, lever_effect, unproved
 from graviton_agent.calibration.rules import Rules
 from graviton_agent.calibration.trial import Configuration, Observation
+from graviton_agent.calibration.worker import kernels_in
 from graviton_agent.host import Host
 from graviton_agent.settings.catalogue import CATALOGUE, setting_named
 from graviton_agent.torch_build import TorchBuild
@@ -20,6 +21,7 @@ from tests.graviton.dispatch.looks import (
     RAISED,
     THREADS,
     WORKLOAD,
+    Log,
     Look,
 )
 
@@ -30,6 +32,10 @@ LEAST_ASKED = 4 << 20
 FP32_ERROR = 1e-5
 """Above the relative error of any fp32 product here, and below that of any bf16 product."""
 FP32_KERNEL, BF16_KERNEL = "gemm:acl wei:f32", "gemm:acl wei:bf16"
+BF16_ATTRIBUTE = "attr-fpmath:bf16"
+BREAKS, ZERO = "breaks every product", "counts as 0"
+"""What torch makes of an empty threshold: std::stoi refuses it, and std::atoi, which older releases call,
+doesn't [pytorch aten/src/ATen/native/LinearAlgebra.cpp]."""
 
 Looks = Mapping[str, Look]
 
@@ -73,6 +79,20 @@ def own_threshold(default: Observation) -> int | None:
     return max(whole, default=None)
 
 
+def empty_threshold(look: Look) -> str:
+    """What torch makes of an empty threshold; in the words of the failure if it is something unheard of."""
+    if look.problem:
+        return BREAKS if "stoi" in look.problem else look.problem
+    return ZERO if own_threshold(look.seen) is None else "is ignored"
+
+
+def misleading(log: Log) -> str:
+    """The kernel that oneDNN's log shows, and whether the log names bf16 beside it."""
+    kernels = ", ".join(kernels_in(log.lines)) or "no kernel"
+    named = [BF16_ATTRIBUTE in line for line in log.lines if ",matmul," in line]
+    return f"{kernels} {BF16_ATTRIBUTE}" if named and all(named) else kernels
+
+
 def claims(looks: Looks, host: Host, build: TorchBuild) -> list[Claim]:
     """All that is claimed of a torch on a core."""
     made = list(_of_catalogue(observed(looks), host, build))
@@ -101,6 +121,12 @@ def _of_dispatch(looks: Looks, host: Host) -> Iterator[Claim]:
         found = {case.batch: sorted(default_split(seen, case)) for case in WORKLOAD.cases}
         due = {case.batch: sorted(backend_split(WORKLOAD, case, threshold)) for case in WORKLOAD.cases}
         yield Claim(f"{name}: products up to {threshold} go to BLAS, bit for bit", found == due, f"{found}")
+    blas = [
+        [product.blas_digest for case in look.seen.cases for product in case.products]
+        for look in looks.values()
+    ]
+    same = all(one == blas[0] for one in blas)
+    yield Claim("the BLAS library's bits are the same in each process", same, f"{len(blas[0])} products")
     for name in (LOWERED, RAISED):
         expected = BF16_KERNEL if host.bf16 else FP32_KERNEL
         kernels = looks[name].seen.case(ABOVE + 1).kernels

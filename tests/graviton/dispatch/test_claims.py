@@ -8,8 +8,16 @@ from graviton_agent.calibration.trial import CaseObservation, Memory, Observatio
 from graviton_agent.host import Host
 from graviton_agent.torch_build import TorchBuild
 from graviton_agent.workload import Case, backend_split
-from tests.graviton.dispatch.claims import claims, observed, own_threshold
-from tests.graviton.dispatch.looks import ABOVE, BELOW, DEFAULT, LOWERED, RAISED, THREADS, WORKLOAD, Look
+from tests.graviton.dispatch.claims import (
+    BREAKS,
+    ZERO,
+    claims,
+    empty_threshold,
+    misleading,
+    observed,
+    own_threshold,
+)
+from tests.graviton.dispatch.looks import ABOVE, BELOW, DEFAULT, LOWERED, RAISED, THREADS, WORKLOAD, Log, Look
 from tests.simulator.builds import TORCH_2_9_1, TORCH_2_10_0
 from tests.simulator.dispatch import Machine
 from tests.simulator.hosts import host_of
@@ -21,7 +29,7 @@ def process(threshold: int, *, bf16: bool = False, asked: int = 0, threads: int 
     """A process that gives products up to the threshold to BLAS, and the others to oneDNN."""
     cases = tuple(case_of(case, backend_split(WORKLOAD, case, threshold), bf16) for case in WORKLOAD.cases)
     observation = Observation(cases, "control", "control by BLAS", threads, Memory(0, 0, 0))
-    return Look(observation, "", asked)
+    return Look(observation, "", asked, "2026-01-01")
 
 
 def case_of(case: Case, blas: frozenset[int], bf16: bool) -> CaseObservation:
@@ -96,6 +104,15 @@ def test_bits_and_log_must_agree() -> None:
     assert f"{DEFAULT}: bits and oneDNN's log agree on the batches it works for" in wrong(looks, graviton(3))
 
 
+def test_a_blas_library_that_computes_something_else_in_each_process_is_wrong() -> None:
+    look = process(8)
+    first, *rest = look.seen.cases
+    other = replace(first.products[0], blas_digest="other", digest="other")
+    changed = replace(first, products=(other, *first.products[1:]))
+    looks = processes() | {DEFAULT: replace(look, observation=replace(look.seen, cases=(changed, *rest)))}
+    assert wrong(looks, graviton(3)) == ["the BLAS library's bits are the same in each process"]
+
+
 def test_fp32_weights_with_the_error_of_bf16_are_wrong() -> None:
     looks = processes() | {DEFAULT: process(8, bf16=True)}
     assert f"{DEFAULT}: only bf16 weights have bf16's error" in wrong(looks, graviton(3))
@@ -106,3 +123,36 @@ def test_torchs_own_threshold_is_the_largest_batch_that_goes_to_blas(
     threshold: int, batch: int | None
 ) -> None:
     assert own_threshold(process(threshold).seen) == batch
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        (process(0), ZERO),
+        (process(8), "is ignored"),
+        (Look(None, "RuntimeError: stoi", 0, "2026-01-01"), BREAKS),
+        (Look(None, "killed by SIGKILL", 0, "2026-01-01"), "killed by SIGKILL"),
+    ],
+)
+def test_what_torch_makes_of_an_empty_threshold_is_told(look: Look, words: str) -> None:
+    assert empty_threshold(look) == words
+
+
+LINE = "onednn_verbose,v1,primitive,exec,cpu,matmul,gemm:acl,undef,src:f32:a::f0 {weight},{attribute},,65x256"
+
+
+@pytest.mark.parametrize(
+    ("weight", "attribute", "words"),
+    [
+        ("wei:f32:a:blocked:Ba8b::f0", "attr-fpmath:bf16", "gemm:acl wei:f32 attr-fpmath:bf16"),
+        ("wei:bf16:a:blocked:BA4b4a::f0", "attr-fpmath:bf16", "gemm:acl wei:bf16 attr-fpmath:bf16"),
+        ("wei:f32:a:blocked:Ba8b::f0", "attr-scratchpad:user", "gemm:acl wei:f32"),
+    ],
+)
+def test_what_a_log_names_is_told_apart_from_what_ran(weight: str, attribute: str, words: str) -> None:
+    line = LINE.format(weight=weight, attribute=attribute)
+    assert misleading(Log((line,), "2026-01-01")) == words
+
+
+def test_a_log_without_a_product_misleads_nobody() -> None:
+    assert misleading(Log((), "2026-01-01")) == "no kernel"

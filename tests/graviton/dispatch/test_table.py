@@ -1,6 +1,6 @@
 import pytest
 
-from tests.graviton.dispatch.table import replaced
+from tests.graviton.dispatch.table import put, replaced, rows_of
 
 DOCUMENT = """before
 <!-- begin fruit -->
@@ -32,3 +32,15 @@ def test_a_row_that_is_no_longer_observed_is_dropped() -> None:
 def test_a_document_without_the_table_is_refused() -> None:
     with pytest.raises(ValueError, match="begin vegetables"):
         replaced(DOCUMENT, "vegetables", {}, ORDER)
+
+
+def test_a_table_is_read_as_its_head_and_its_rows() -> None:
+    head, *rows = rows_of(DOCUMENT, "fruit")
+    assert head == ("kind", "core", "seen")
+    assert rows == [("apple", "soft", "alive"), ("cherry", "hard", "dead")]
+
+
+def test_a_text_takes_the_place_of_what_stood_between_the_marks() -> None:
+    assert put(DOCUMENT, "fruit", "none\n") == (
+        "before\n<!-- begin fruit -->\nnone\n<!-- end fruit -->\nafter\n"
+    )

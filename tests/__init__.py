@@ -1,0 +1,1 @@
+"""The tests. They import each other by this name: `tests.packaging` is not the library `packaging`."""
