@@ -16,7 +16,7 @@ layers = "2048x2048"
 batches = "4"
 settings = ["huge-pages", "mimalloc-thp", "mimalloc-large-pages"]
 threads = 1
-budget = "2min"
+budget = "1min"
 calibrate = "manual"
 """
 THP = "/sys/kernel/mm/transparent_hugepage/enabled"

@@ -68,7 +68,7 @@ def _configuration() -> str:
     """Each unit has a small model; two have interpreters that are none."""
     text = 'settings = ["threads"]\nlayers = "256x256,256x16"\nbatches = "64"\ncalibrate = "manual"\n'
     sections = {
-        QUOTA: 'budget = "4min"\n',
+        QUOTA: 'budget = "1min"\n',
         TIGHT: f'python = "/opt/torch-{TORCH}/bin/python"\n',
         GREEDY: 'python = "/opt/greedy/python"\n',
         FORKING: 'python = "/opt/forking/python"\n',
