@@ -224,7 +224,7 @@ def test_a_flag_that_does_nothing_leaves_the_control_s_bits(
     worker: Worker, plant: Callable[[Linear], None]
 ) -> None:
     # oneDNN never takes float64.
-    plant(lambda x, weight, bias=None: REAL_LINEAR(x.double(), weight.double(), bias).float())
+    plant(lambda x, weight, bias: REAL_LINEAR(x.double(), weight.double(), bias.double()).float())
     control = worker.control()
     assert control["control_digest"] == control["control_blas_digest"]
 
@@ -233,6 +233,20 @@ def test_a_flag_that_works_changes_the_control_s_bits(
     worker: Worker, plant: Callable[[Linear], None]
 ) -> None:
     plant(fast_math)
+    control = worker.control()
+    assert control["control_digest"] != control["control_blas_digest"]
+
+
+def test_a_flag_that_moves_nothing_but_the_bias_changes_the_control_s_bits(
+    worker: Worker, plant: Callable[[Linear], None]
+) -> None:
+    def bias_first(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        if not torch._C._get_mkldnn_enabled():
+            return REAL_LINEAR(x, weight) + bias
+        ones = torch.ones(len(x), 1)
+        return REAL_LINEAR(torch.cat([ones, x], 1), torch.cat([bias.unsqueeze(1), weight], 1))
+
+    plant(bias_first)
     control = worker.control()
     assert control["control_digest"] != control["control_blas_digest"]
 
