@@ -11,6 +11,8 @@ from typing import IO, Protocol, cast
 
 WORKER = Path(__file__).with_name("worker.py")
 POLL_SECONDS = 0.002
+TIMEOUT_SECONDS = 120.0
+"""How long a process may take to load torch from a cold disk, or to answer; a unit's `timeout` may differ."""
 
 
 class Child(Protocol):

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 
 from graviton_agent.calibration.cpu_time import CpuTime
 from graviton_agent.calibration.environment import MAX_PADDING, worker_environment
-from graviton_agent.calibration.launcher import Launcher, PlainLauncher
+from graviton_agent.calibration.launcher import TIMEOUT_SECONDS, Launcher, PlainLauncher
 from graviton_agent.calibration.process import Worker, WorkerError, exchange
 from graviton_agent.calibration.protocol import (
     Answer,
@@ -39,9 +39,9 @@ A = TypeVar("A", bound=Answer)
 class TimeLimits:
     """How long a worker may take, in seconds."""
 
-    start: float = 120.0
+    start: float = TIMEOUT_SECONDS
     """From the process's start to a loaded workload, with a cold disk."""
-    answer: float = 120.0
+    answer: float = TIMEOUT_SECONDS
     """For any later command."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from graviton_agent.calibration.environment import worker_environment
-from graviton_agent.calibration.launcher import Launcher, PlainLauncher
+from graviton_agent.calibration.launcher import TIMEOUT_SECONDS, Launcher, PlainLauncher
 from graviton_agent.calibration.process import Worker, WorkerError, exchange
 from graviton_agent.calibration.protocol import ProbeAnswer
 from graviton_agent.calibration.trial import DEFAULT
@@ -34,7 +34,7 @@ def probe(
     markers: Iterable[str] = (),
     *,
     environment: Mapping[str, str] | None = None,
-    seconds: float = 120.0,
+    seconds: float = TIMEOUT_SECONDS,
     launcher: Launcher | None = None,
 ) -> TorchBuild:
     """Runs a worker under an interpreter and asks it about torch.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from graviton_agent.calibration.calibrate import calibrate
 from graviton_agent.calibration.journal import Journal, Narrator
-from graviton_agent.calibration.launcher import Launcher
+from graviton_agent.calibration.launcher import TIMEOUT_SECONDS, Launcher
 from graviton_agent.calibration.memory import check_memory
 from graviton_agent.calibration.plan import make_plan
 from graviton_agent.calibration.pool import TimeLimits, WorkerPool
@@ -43,16 +43,14 @@ class Request:
     operators: bool = False
     """Whether to profile the default and the chosen configuration by operator."""
     seed: int = 0
-    timeout_seconds: float | None = None
-    """How long a process may take to start or to answer; None is the pool's own bounds."""
+    timeout_seconds: float = TIMEOUT_SECONDS
+    """How long a process may take to start or to answer."""
     held: Mapping[str, str] = field(default_factory=dict)
     """What the unit gets from elsewhere of the variables that steer torch; it has them in every trial."""
 
     @property
     def limits(self) -> TimeLimits:
         """How long a process may take."""
-        if self.timeout_seconds is None:
-            return TimeLimits()
         return TimeLimits(start=self.timeout_seconds, answer=self.timeout_seconds)
 
     @property

@@ -15,7 +15,7 @@ from itertools import count
 from types import TracebackType
 from typing import Self
 
-from graviton_agent.calibration.launcher import WORKER
+from graviton_agent.calibration.launcher import TIMEOUT_SECONDS, WORKER
 from graviton_agent.errors import AgentError
 from graviton_agent.root import MIB, Root
 from graviton_agent.units.assignments import parse_environment_block, render_assignments
@@ -56,8 +56,6 @@ STAND_STILL = ("-I", "-S", "-c", "import sys; sys.stdin.read()")
 ENDED = 1 << 30
 """No process has this number [linux/threads.h, PID_MAX_LIMIT]."""
 ENVIRONMENT_SECONDS = 30.0
-USUAL_TIMEOUT_SECONDS = 120.0
-"""The default of `timeout`: who has raised it has a slower host, where all takes longer in proportion."""
 LARGEST_ENVIRONMENT = 4 * MIB
 PIECE = 64 * 1024
 
@@ -74,7 +72,7 @@ class Cage:
         interpreter: Interpreter,
         *,
         life_seconds: float = LONGEST_LIFE_SECONDS,
-        timeout_seconds: float = USUAL_TIMEOUT_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
         root: Root | None = None,
     ) -> None:
         """Reads what PID 1 knows of the unit, which need not run. Raises BusError.
@@ -240,8 +238,11 @@ class Cage:
 
 
 def slowness(timeout_seconds: float) -> float:
-    """How many times as long as usual the cage waits, by the unit's `timeout`; never less than usual."""
-    return max(1.0, timeout_seconds / USUAL_TIMEOUT_SECONDS)
+    """How many times as long as usual the cage waits, by the unit's `timeout`; never less than usual.
+
+    Who has raised that has a slower host, where all takes longer in proportion.
+    """
+    return max(1.0, timeout_seconds / TIMEOUT_SECONDS)
 
 
 def _read_all(descriptor: int, most: int, seconds: float) -> bytes:
