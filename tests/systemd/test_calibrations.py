@@ -41,6 +41,11 @@ def host(booted: AgentHost) -> Iterator[AgentHost]:
     booted.run("sh", "-c", f"rm -rf /var/lib/graviton-agent/profiles {GATES}/*")
 
 
+def state(service: str) -> str:
+    """For the shell: what a service does now."""
+    return f"$(systemctl show --value --property=ActiveState {service})"
+
+
 def begin(host: AgentHost, configuration: str) -> None:
     host.configure(configuration)
     host.systemctl("restart", SERVICE)
@@ -156,10 +161,10 @@ def test_a_calibration_ends_with_the_agent(host: AgentHost) -> None:
     host.write(str(WANTED), "hang")
     begin(host, tables("app.service", calibrate="when-quiet", quiet=QUIET_AT_ONCE))
     service = QUIET.replace("@", "@app.service")
-    host.wait(f"test $(systemctl show --value --property=ActiveState {service}) = activating")
+    host.wait(f"test {state(service)} = activating")
     host.wait_for_status("calibrating app.service")
     host.systemctl("stop", SERVICE)
-    host.wait(f"test $(systemctl show --value --property=ActiveState {service}) != activating")
+    host.wait(f"test {state(service)} != activating")
 
 
 def test_a_stale_unit_is_calibrated_again(host: AgentHost) -> None:
@@ -202,7 +207,7 @@ def test_a_calibration_is_stopped_when_a_serving_unit_needs_the_cpu_and_nothing_
     begin(host, tables("app.service", calibrate="when-quiet", quiet=QUIET_AT_ONCE))
     service = QUIET.replace("@", "@app.service")
     host.wait_for_status("calibrating app.service")
-    host.wait(f"test $(systemctl show --value --property=ActiveState {service}) = activating")
+    host.wait(f"test {state(service)} = activating")
     # The host was quiet by the bounds of then; by those of now it isn't.
     host.systemctl("start", "busy.service", "rival.service")
     host.configure(tables(*units, calibrate="when-quiet", quiet=TOUCHY))
@@ -212,11 +217,6 @@ def test_a_calibration_is_stopped_when_a_serving_unit_needs_the_cpu_and_nothing_
     assert not host.has_file("app.service")
     assert calibrations(host).count("app.service") == 1
     host.systemctl("stop", "busy.service", "rival.service")
-
-
-def state(service: str) -> str:
-    """For the shell: what a service does now."""
-    return f"$(systemctl show --value --property=ActiveState {service})"
 
 
 @pytest.mark.parametrize("end", [["kill", "--kill-whom=main", "--signal=KILL"], ["restart"]])

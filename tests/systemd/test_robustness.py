@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from jeepney import DBusAddress, HeaderFields, new_signal
 from jeepney.io.blocking import open_dbus_connection
 
 from graviton_agent.installed import ENVIRONMENT, SERVICE, STATE
 from graviton_agent.units.bus import BUS, Call
-from graviton_agent.units.manager import MANAGER, MANAGER_PATH
+from tests.systemd.calls import forged
 from tests.systemd.dead_disk import dead_disk
 from tests.systemd.installed import AgentHost, boot_host
 from tests.systemd.rootfs import Release
@@ -282,9 +281,7 @@ def announce_to_everybody() -> None:
         names = Call("/", BUS, "ListNames", destination=BUS).message()
         for name in connection.send_and_get_reply(names).body[0]:
             for member, signature, body in jobs:
-                signal = new_signal(DBusAddress(MANAGER_PATH, interface=MANAGER), member, signature, body)
-                signal.header.fields[HeaderFields.destination] = name
-                connection.send(signal)
+                connection.send(forged(name, member, signature, body))
         # The bus deals with what one connection sends in its order.
         connection.send_and_get_reply(names)
 
