@@ -247,17 +247,33 @@ class RebootableContainer(Container):
     def soft_reboot(self) -> None:
         """Starts all of user space anew under the same kernel, with /run as it is [systemd 254].
 
-        Process 1 tells nobody outside that it is done, and answers to nobody for a while.
+        Process 1 tells nobody outside that it is done. It stops all processes with a signal first, by which
+        nsenter(1) would stop itself for good; so it is asked by calls, which may be ended and asked again.
         """
-        before = self.systemctl("show", "--value", "--property=SoftRebootsCount").strip()
-        self.systemctl("--no-block", "soft-reboot")
-        again = f"test $(systemctl show --value --property=SoftRebootsCount) = {int(before) + 1}"
-        booted = f"{again} && systemctl is-active --quiet default.target"
+        before = self.call(_systemctl, "show", "--value", "--property=SoftRebootsCount")
+        with suppress(ContainerError):
+            self.call(_systemctl, "--no-block", "soft-reboot")
         deadline = time.monotonic() + BOOT_SECONDS
-        while self.attempt("timeout", "5", "sh", "-c", booted).returncode:
+        while not self._has_rebooted_since(before):
             if time.monotonic() > deadline:
                 raise ContainerError(f"no soft reboot within {BOOT_SECONDS} s\n{self._machine.output()}")
             time.sleep(0.1)
+
+    def _has_rebooted_since(self, before: str) -> bool:
+        with suppress(ContainerError):
+            count = self.call(_systemctl, "show", "--value", "--property=SoftRebootsCount")
+            return (
+                count not in {"", before} and self.call(_systemctl, "is-active", "default.target") == "active"
+            )
+        return False
+
+
+def _systemctl(*arguments: str) -> str:
+    """What systemctl prints, if it comes to that."""
+    with suppress(subprocess.TimeoutExpired):
+        command = ("/usr/bin/systemctl", *arguments)
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=False).stdout.strip()
+    return ""
 
 
 Booted = TypeVar("Booted", bound=RebootableContainer)
