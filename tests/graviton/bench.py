@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.graviton.checks import step
 from tests.graviton.image import Image
 from tests.graviton.instance import Instance, PlainVirtualMachine
-from tests.graviton.machine import Clock, Disk, Machine, boot, new_disk
+from tests.graviton.machine import CPUS, Clock, Disk, Machine, boot, new_disk
 from tests.graviton.product import Product
 from tests.graviton.qemu import Qemu
 
@@ -22,10 +22,14 @@ class Bench:
 
     @contextmanager
     def machine(
-        self, instance: Instance | PlainVirtualMachine, *, clock: Clock = Clock.INSTRUCTIONS
+        self,
+        instance: Instance | PlainVirtualMachine,
+        *,
+        clock: Clock = Clock.INSTRUCTIONS,
+        cpus: int = CPUS,
     ) -> Iterator[Machine]:
         """A machine with a fresh disk and the agent installed, not started."""
-        with self.disk() as disk, self.boot(disk, instance, clock=clock) as machine:
+        with self.disk() as disk, self.boot(disk, instance, clock=clock, cpus=cpus) as machine:
             self.install(machine)
             yield machine
 
@@ -42,10 +46,16 @@ class Bench:
 
     @contextmanager
     def boot(
-        self, disk: Disk, instance: Instance | PlainVirtualMachine, *, clock: Clock = Clock.INSTRUCTIONS
+        self,
+        disk: Disk,
+        instance: Instance | PlainVirtualMachine,
+        *,
+        clock: Clock = Clock.INSTRUCTIONS,
+        cpus: int = CPUS,
     ) -> Iterator[Machine]:
         """A machine with a disk that is there already."""
-        with boot(self.qemu, disk, instance, clock=clock, read_only=[self.product.disk]) as machine:
+        product = [self.product.disk]
+        with boot(self.qemu, disk, instance, clock=clock, cpus=cpus, read_only=product) as machine:
             with step(f"booting a {instance.product}"):
                 machine.wait_until_booted()
             yield machine

@@ -24,6 +24,7 @@ LOOK_SECONDS = 5.0
 PAUSE_SECONDS = 3.0
 """Between two looks whether something has come about, at least."""
 CPUS = 2
+"""As few as let a process be kept from one of them: each takes its share of the emulator's one thread."""
 MEMORY = "3G"
 # What would come in between at boot, or later.
 IDLE = (
@@ -163,6 +164,7 @@ def boot(
     instance: Instance | PlainVirtualMachine,
     *,
     clock: Clock = Clock.INSTRUCTIONS,
+    cpus: int = CPUS,
     read_only: Sequence[Path] = (),
 ) -> Iterator[Machine]:
     """A machine that is booting; it is taken away at the end, as if by pulling its plug.
@@ -172,6 +174,7 @@ def boot(
         disk: its only writable disk, /dev/vda.
         instance: what it claims to be.
         clock: what its time is.
+        cpus: how many it has.
         read_only: more disks, /dev/vdb and so on.
     """
     with tempfile.TemporaryDirectory(prefix="graviton-agent-machine.") as folder:
@@ -180,7 +183,7 @@ def boot(
         drives += [f"file={path},format=raw,readonly=on" for path in read_only]
         command = (
             *DIE_TOGETHER, str(qemu.system), "-L", str(qemu.data), "-no-user-config", "-nodefaults",
-            "-machine", "virt,gic-version=3", "-smp", str(CPUS), "-m", MEMORY, *clock.value,
+            "-machine", "virt,gic-version=3", "-smp", str(cpus), "-m", MEMORY, *clock.value,
             *instance.options, "-bios", str(qemu.firmware),
             "-kernel", str(disk.image.kernel), "-initrd", str(disk.image.initrd),
             "-append", KERNEL,

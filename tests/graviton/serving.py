@@ -25,6 +25,7 @@ import time
 import torch
 
 torch.set_grad_enabled(False)
+print(f"threads: {torch.get_num_threads()}", flush=True)
 model = torch.nn.Sequential(torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 16)).eval()
 with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
     model(torch.rand(64, 256))
@@ -121,6 +122,17 @@ def environment(machine: Machine, unit: str = UNIT) -> dict[str, str]:
 
 def served_by(machine: Machine, unit: str = UNIT) -> list[str]:
     """The kernels that the unit's torch says it has run since its last start."""
+    return kernels_in(said_by(machine, unit))
+
+
+def threads_of(machine: Machine, unit: str = UNIT) -> int:
+    """How many threads the unit's torch says it computes with."""
+    (line,) = (line for line in said_by(machine, unit) if line.startswith("threads: "))
+    return int(line.removeprefix("threads: "))
+
+
+def said_by(machine: Machine, unit: str = UNIT) -> list[str]:
+    """What the unit's processes have printed since its last start."""
     machine.run("journalctl", "--sync")
     own = f"_SYSTEMD_INVOCATION_ID={machine.show(unit, 'InvocationID')}"
-    return kernels_in(machine.run("journalctl", "--no-pager", "--output=cat", own).splitlines())
+    return machine.run("journalctl", "--no-pager", "--output=cat", own).splitlines()

@@ -12,16 +12,22 @@ from tests.graviton.serving import (
     USER,
     configure,
     prepare,
+    profile,
     record,
+    threads_of,
     unit_file,
 )
 
 TORCH = "2.9.1"
-QUOTA, TIGHT, GREEDY, FORKING = "quota.service", "tight.service", "greedy.service", "forking.service"
+QUOTA, PINNED, TIGHT = "quota.service", "pinned.service", "tight.service"
+GREEDY, FORKING = "greedy.service", "forking.service"
+CPUS = 4
+"""Half of them are tried as threads whatever the quota; with four that is not what one CPU's quota gives."""
 WAIT = "ExecStart=sleep infinity"
 BUSY = "ExecStart=sh -c 'while :; do :; done & while :; do :; done'"
 SLEEPING = f"[Service]\nType=exec\nUser={USER}\n{WAIT}\n"
 MIB = 1024 * 1024
+THREADS = "OMP_NUM_THREADS"
 
 # What a hostile owner of a venv may have put in Python's place. It never says that it is Python.
 GREEDY_PYTHON = """#!/usr/bin/python3 -IS
@@ -43,7 +49,7 @@ while True:
 
 def play(bench: Bench, checks: Checks) -> None:
     """One machine, and units with limits on it."""
-    with bench.machine(C7G) as machine:
+    with bench.machine(C7G, cpus=CPUS) as machine:
         prepare(machine)
         enforced(machine, checks)
         configure(machine, _configuration())
@@ -52,9 +58,10 @@ def play(bench: Bench, checks: Checks) -> None:
         machine.add_units(
             {
                 QUOTA: unit_file(TORCH, more="CPUQuota=100%\nMemoryMax=2G"),
+                PINNED: unit_file(TORCH, more="AllowedCPUs=1-2"),
                 TIGHT: f"{SLEEPING}MemoryMax=200M\n",
                 GREEDY: f"{SLEEPING}MemoryMax=1G\n",
-                FORKING: f"{SLEEPING}MemoryMax=1G\n",
+                FORKING: f"{SLEEPING}TasksMax=100\n",
             }
         )
         machine.systemctl("start", SERVICE, TIGHT, GREEDY, FORKING)
@@ -62,6 +69,7 @@ def play(bench: Bench, checks: Checks) -> None:
         for unit in (GREEDY, FORKING):
             survived(unit, machine, checks)
         followed(machine, checks)
+        pinned(machine, checks)
 
 
 def _configuration() -> str:
@@ -69,6 +77,7 @@ def _configuration() -> str:
     text = 'settings = ["threads"]\nlayers = "256x256,256x16"\nbatches = "64"\ncalibrate = "manual"\n'
     sections = {
         QUOTA: 'budget = "1min"\n',
+        PINNED: 'budget = "1min"\n',
         TIGHT: f'python = "/opt/torch-{TORCH}/bin/python"\n',
         GREEDY: 'python = "/opt/greedy/python"\n',
         FORKING: 'python = "/opt/forking/python"\n',
@@ -126,13 +135,22 @@ def complaint(done: Finished) -> str:
 def survived(unit: str, machine: Machine, checks: Checks) -> None:
     """A calibration whose interpreter takes all that it can get."""
     words = {GREEDY: "takes memory without end", FORKING: "forks without end"}
+    # What the kernel says of a limit of the trial's own, and not of the machine's: kernel/cgroup/pids.c and
+    # mm/oom_kill.c.
+    limit = {
+        GREEDY: "oom-kill:constraint=CONSTRAINT_MEMCG.*oom_memcg=[^,]*graviton-agent-trial-",
+        FORKING: "fork rejected by pids controller in [^ ]*graviton-agent-trial-",
+    }
     with checks.check(
-        f"an interpreter that {words[unit]} ends within its cage; the unit is untouched"
+        f"an interpreter that {words[unit]} meets its unit's limit in the cage; the unit is untouched"
     ) as check:
         before = machine.show(unit, "MainPID")
         done = machine.attempt("graviton-agent", "calibrate", unit, seconds=CALIBRATION_SECONDS)
-        check.saw(complaint(done))
-        assert done.status not in {0, 128 + 9}
+        kernel = machine.run("journalctl", "--dmesg", "--no-pager", "--output=cat", f"--grep={limit[unit]}")
+        check.saw(f"{complaint(done)}; the kernel: {kernel.splitlines()[0]}")
+        assert done.status == ExitCode.FAILED
+        assert "does not say its environment" in done.errors
+        assert "CONSTRAINT_NONE" not in machine.run("journalctl", "--dmesg", "--no-pager")
         assert machine.show(unit, "MainPID") == before
         assert machine.show(SERVICE, "NRestarts") == "0"
     with checks.check(f"and nothing of it is left (it {words[unit]})") as check:
@@ -146,14 +164,36 @@ def survived(unit: str, machine: Machine, checks: Checks) -> None:
 def followed(machine: Machine, checks: Checks) -> None:
     """Threads follow the quota: torch starts one for each CPU, whatever the unit may use of them."""
     with checks.check(
-        "in a unit with CPUQuota=100% on two CPUs one thread is tried against torch's two"
+        f"in a unit with CPUQuota=100% on {CPUS} CPUs one thread is tried against torch's {CPUS}"
     ) as check:
         machine.run("graviton-agent", "calibrate", QUOTA, seconds=CALIBRATION_SECONDS)
         found = record(machine, QUOTA)
         (setting,) = [one for one in found["settings"] if one["setting"] == "threads"]
-        gain = found["decision"]["environment"] or found["decision"]["outcome"]
-        check.saw(f"quota {found['host']['cpu_quota']}, {gain}, threads: {setting['reason']}")
+        tried = {one["environment"].get(THREADS) for one in found["predictions"]} - {None}
+        check.saw(
+            f"quota {found['host']['cpu_quota']}, threads tried: {', '.join(sorted(tried))}; "
+            f"{found['decision']['outcome']}, {setting['reason']}"
+        )
         assert found["host"]["cpu_quota"] == 1.0
         assert found["host"]["memory_limit"] == 2048 * MIB
+        assert found["torch"]["default_threads"] == CPUS
+        assert "1" in tried
+    with checks.check("the unit's own torch computes with the threads that were decided on") as check:
+        machine.systemctl("start", QUOTA)
+        decided = profile(machine, QUOTA)["environment"].get(THREADS)
+        threads = threads_of(machine, QUOTA)
+        check.saw(f"{THREADS}={decided}, threads: {threads}" if decided else f"default, threads: {threads}")
+        assert threads == (CPUS if decided is None else int(decided))
+        machine.systemctl("stop", QUOTA)
+
+
+def pinned(machine: Machine, checks: Checks) -> None:
+    """The trial's processes see the CPUs that the unit's would see."""
+    with checks.check("in a unit with AllowedCPUs=1-2 torch is measured on two CPUs") as check:
+        machine.run("graviton-agent", "calibrate", PINNED, seconds=CALIBRATION_SECONDS)
+        found = record(machine, PINNED)
+        check.saw(
+            f"CPUs {found['host']['usable_cpus']}, torch's threads: {found['torch']['default_threads']}"
+        )
+        assert found["host"]["usable_cpus"] == [1, 2]
         assert found["torch"]["default_threads"] == 2
-        assert "1" in {one["environment"].get("OMP_NUM_THREADS") for one in found["predictions"]}
