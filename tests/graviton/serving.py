@@ -11,13 +11,14 @@ from tests.graviton.machine import Machine
 UNIT = "llm.service"
 USER = "app"
 PROGRAM = "/opt/app/serve.py"
+SERVED_BATCH = 64
 BF16, MIN_DIM = "DNNL_DEFAULT_FPMATH_MODE", "TORCH_MKLDNN_MATMUL_MIN_DIM"
 CALIBRATION_SECONDS = 4 * 3600.0
 """A bound for what hangs."""
 
 # It says by torch's own log which kernels it runs: oneDNN prints nothing of what BLAS computes. That log goes
 # through the buffer of C's standard output, of which Python knows nothing.
-SERVE = """
+SERVE = f"""
 import ctypes
 import os
 import socket
@@ -25,10 +26,10 @@ import time
 import torch
 
 torch.set_grad_enabled(False)
-print(f"threads: {torch.get_num_threads()}", flush=True)
+print("threads:", torch.get_num_threads(), flush=True)
 model = torch.nn.Sequential(torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 16)).eval()
 with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
-    model(torch.rand(64, 256))
+    model(torch.rand({SERVED_BATCH}, 256))
 ctypes.CDLL(None).fflush(None)
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
     manager.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
@@ -113,11 +114,23 @@ def record(machine: Machine, unit: str = UNIT) -> dict[str, Any]:
     return found
 
 
+def observed(found: dict[str, Any], environment: dict[str, str]) -> list[dict[str, Any]]:
+    """What a record says of each batch in a process with these variables alone."""
+    observation = next(one for one in found["observations"] if one["environment"] == environment)
+    cases: list[dict[str, Any]] = observation["observation"]["cases"]
+    return cases
+
+
 def environment(machine: Machine, unit: str = UNIT) -> dict[str, str]:
     """What the unit's main process was started with, by /proc."""
     pid = machine.show(unit, "MainPID")
     block = machine.sh(f"tr '\\0' '\\n' < /proc/{pid}/environ")
     return dict(line.partition("=")[::2] for line in block.splitlines())
+
+
+def told(name: str, environment: dict[str, str]) -> str:
+    """A variable for a reader, who is no programmer of Python."""
+    return f"{name}={environment[name]}" if name in environment else f"no {name}"
 
 
 def served_by(machine: Machine, unit: str = UNIT) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks
-from tests.graviton.scenarios import adoption, detecting, first_boot, honesty, huge_pages, limits
+from tests.graviton.scenarios import adoption, detecting, first_boot, honesty, huge_pages, kernels, limits
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario("detecting", "Which Graviton a machine is", detecting.play),
+        Scenario("kernels", "Which kernels a variable makes torch run", kernels.play),
         Scenario("first-boot", "A unit is calibrated before its first start", first_boot.play),
         Scenario("adoption", "What wins reaches the unit, and no other instance type", adoption.play),
         Scenario("honesty", "What works and doesn't pay is left", honesty.play),

@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 from graviton_agent.errors import ExitCode
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks
-from tests.graviton.instance import C6G, C7G, C7GN, M8G_ON_V1, PLAIN, Instance, PlainVirtualMachine
+from tests.graviton.instance import C6G, C7G, C7GN, M8G_ON_V1, N1, PLAIN, V1, Instance, PlainVirtualMachine
 from tests.graviton.machine import Machine
+
+PARTS = {V1: "0xd40", N1: "0xd0c"}
+"""MIDR_EL1.PartNum of Arm's cores [util-linux, sys-utils/lscpu-arm.c]."""
 
 
 class Expected(NamedTuple):
@@ -44,7 +47,7 @@ def _detect(case: Expected, machine: Machine, checks: Checks) -> None:
         done = machine.attempt("graviton-agent", "detect", "--json")
         assert done.output, done.errors
         found: dict[str, Any] = json.loads(done.output)
-        check.saw(f"{found['verdict']}, {found['product']}: {found['reason']}")
+        check.saw(f"{found['verdict']}, {found['product'] or 'no product'}: {found['reason']}")
         assert (found["verdict"], found["product"]) == (case.verdict, case.product)
         assert done.status == case.status
     with checks.check(f"the evidence for {case.machine.product} is what the machine says of itself") as check:
@@ -52,5 +55,8 @@ def _detect(case: Expected, machine: Machine, checks: Checks) -> None:
         check.saw(", ".join(f"{source}: {value}" for source, value in evidence.items()))
         assert evidence["/sys/class/dmi/id/product_name"] == case.machine.product
         assert evidence["uname -m"] == "aarch64"
+        firmware = getattr(case.machine, "processor", "virt-")
+        assert evidence["/sys/firmware/dmi/tables/DMI"].startswith(firmware)
+        assert evidence["/proc/cpuinfo"].startswith(f"0x41/{PARTS[case.machine.core]} ")
         vendor = machine.read("/sys/class/dmi/id/sys_vendor").strip()
         assert evidence["/sys/class/dmi/id/sys_vendor"] == vendor

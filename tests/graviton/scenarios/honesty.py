@@ -1,5 +1,6 @@
 """On the real clock emulated bf16 is several times slower than fp32: it is tried, proved, and left."""
 
+from graviton_agent.calibration.proof import BF16_ERROR
 from graviton_agent.installed import ENVIRONMENT, SERVICE
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks
@@ -12,9 +13,11 @@ from tests.graviton.serving import (
     configuration,
     configure,
     environment,
+    observed,
     prepare,
     profile,
     record,
+    told,
     unit_file,
 )
 
@@ -45,20 +48,21 @@ def calibrate(machine: Machine, checks: Checks) -> None:
         "bf16 was tried, and seen to compute with bf16 weights and a bf16-sized error"
     ) as check:
         (effect,) = found["effects"]
-        tried = next(one for one in found["observations"] if one["environment"])
-        kernels = {case["batch"]: case["kernels"] for case in tried["observation"]["cases"]}
-        check.saw(f"{effect['seen']}; batch 64 ran {', '.join(kernels[64])}")
+        (case,) = observed(found, {BF16: "BF16"})
+        check.saw(f"{effect['seen']}; batch {case['batch']} ran {', '.join(case['kernels'])}")
         assert effect["alive"]
-        assert kernels[64] == ["gemm:acl wei:bf16"]
+        assert all(BF16_ERROR[0] < product["error"] < BF16_ERROR[1] for product in case["products"])
+        assert case["kernels"] == ["gemm:acl wei:bf16"]
     with checks.check("it was left, because it is slower here") as check:
         (setting,) = [one for one in found["settings"] if one["setting"] == "bf16"]
         check.saw(f"{found['decision']['outcome']}; bf16: {setting['reason']}")
+        assert "slower than the default" in setting["reason"]
         assert found["decision"]["outcome"] == "keep"
         assert found["decision"]["environment"] == {}
     with checks.check("so the unit is given nothing") as check:
         machine.systemctl("start", SERVICE, UNIT)
         given = environment(machine)
         there = machine.run("ls", ENVIRONMENT).split()
-        check.saw(f"{BF16}={given.get(BF16)}, environment files: {', '.join(there) or 'none'}")
+        check.saw(f"{told(BF16, given)}, environment files: {', '.join(there) or 'none'}")
         assert BF16 not in given
         assert there == []
