@@ -1,11 +1,10 @@
 """`python -m tests.graviton`: boots machines that look like EC2's, and uses the agent in them.
 
 It builds what is missing, changes nothing outside .cache/graviton and docs/verification.md, and leaves
-nothing running. `make test-graviton` is its usual name.
+nothing running. `make test-graviton` is its usual name, which builds the package first.
 """
 
 import argparse
-import re
 import signal
 import sys
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import NoReturn
 
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks, say
-from tests.graviton.image import TORCH, image
-from tests.graviton.kept import PreparationError, run
-from tests.graviton.product import BUILT, packed
+from tests.graviton.image import RELEASES, image
+from tests.graviton.kept import PreparationError
+from tests.graviton.product import BUILT, Product, packed
 from tests.graviton.qemu import Qemu, qemu
 from tests.graviton.scenarios import SCENARIOS, Scenario
 from tests.graviton.verification import agent_version, keep
@@ -25,14 +24,15 @@ from tests.graviton.verification import agent_version, keep
 def main() -> int:
     """Runs scenarios; returns 1 if a claim of theirs failed, 2 if nothing could be run."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     chosen = [SCENARIOS[name] for name in dict.fromkeys(arguments.scenarios or SCENARIOS)]
     try:
         emulator = qemu()
         say("The first time the machine's image is built, which takes a quarter of an hour.")
         with packed(arguments.package) as product:
             bench = Bench(emulator, image(emulator), product)
-            versions = _versions(emulator)
+            versions = _versions(emulator, product)
             done = [_run(scenario, bench, versions) for scenario in chosen]
     except PreparationError as error:
         say(f"nothing was tested: {error}")
@@ -59,6 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "scenarios",
         nargs="*",
+        # Without any, it is the empty list that argparse looks for among these.
         choices=[*SCENARIOS, []],
         metavar="SCENARIO",
         help=f"of {', '.join(SCENARIOS)}",
@@ -80,11 +81,10 @@ def _run(scenario: Scenario, bench: Bench, versions: str) -> Checks:
     return checks
 
 
-def _versions(emulator: Qemu) -> str:
-    said = run([str(emulator.system), "--version"], environment=emulator.system_environment)
-    version = re.search(r"version ([0-9.]+)", said)
-    number = version.group(1) if version else "unknown"
-    return f"QEMU {number}, Debian 12 arm64, torch {' and '.join(TORCH)}, {agent_version()}"
+def _versions(emulator: Qemu, product: Product) -> str:
+    """With what it is done."""
+    agent = f"{agent_version()}{'' if product.is_of_this_tree else f', which uses {product.package}'}"
+    return f"QEMU {emulator.version}, Debian 12 arm64, torch {' and '.join(RELEASES)}, {agent}"
 
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:

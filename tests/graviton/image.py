@@ -2,18 +2,19 @@
 
 import os
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.graviton.bytecode import OWN_PYTHON, compile_all
+from tests.graviton.checks import say
 from tests.graviton.kept import kept, run
 from tests.graviton.qemu import Qemu
 from tests.graviton.system import system
 from tests.graviton.wheels import PYTHON, unpacked, wheels
 
-TORCH = ("2.9.1", "2.10.0")
+RELEASES = ("2.9.1", "2.10.0")
+"""Of torch."""
 DISK_BYTES = 6 << 30
 """Most of it is a hole in the file."""
 MACHINE = "emulated"
@@ -56,7 +57,7 @@ def python_of(torch: str) -> str:
 def image(qemu: Qemu) -> Image:
     """The disk; made first if need be. Raises PreparationError."""
     debian = system(qemu)
-    names = [[wheel.name for wheel in wheels(version)] for version in TORCH]
+    names = [[wheel.name for wheel in wheels(version)] for version in RELEASES]
     recipe = [debian.name, names, DISK_BYTES, OWN_PYTHON, RECIPE]
     return Image(kept("image", recipe, lambda folder: _build(debian, folder)))
 
@@ -65,16 +66,16 @@ def _build(debian: Path, folder: Path) -> None:
     made = Image(folder)
     with tempfile.TemporaryDirectory(prefix="graviton-agent-image.", dir=folder.parent) as temporary:
         root = Path(temporary) / "root"
-        _say("copying Debian")
+        say("  copying Debian")
         run(["cp", "--archive", "--reflink=auto", str(debian), str(root)])
         (root / "etc/hostname").write_text(f"{MACHINE}\n")
         (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n")
-        for version in TORCH:
-            _say(f"adding torch {version}")
+        for version in RELEASES:
+            say(f"  adding torch {version}")
             _add_venv(root / venv(version).lstrip("/"), unpacked(version))
         shutil.copy(next((root / "boot").glob("vmlinuz-*")), made.kernel)
         shutil.copy(next((root / "boot").glob("initrd.img-*")), made.initrd)
-        _say("writing the disk")
+        say("  writing the disk")
         with made.disk.open("wb") as disk:
             os.truncate(disk.fileno(), DISK_BYTES)
         run(["mkfs.ext4", "-q", "-m", "0", "-E", "root_owner=0:0", "-d", str(root), str(made.disk)])
@@ -92,7 +93,3 @@ def _add_venv(folder: Path, packages: Path) -> None:
         f"home = /usr/bin\ninclude-system-site-packages = false\nversion = {PYTHON}\n"
     )
     compile_all(library)
-
-
-def _say(words: str) -> None:
-    print(f"  {words}", file=sys.stderr, flush=True)

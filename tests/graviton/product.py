@@ -29,6 +29,7 @@ class Product:
     """An archive in place of a file system."""
     package: str
     """Name of the package in it."""
+    is_of_this_tree: bool
 
     def install(self, machine: Machine) -> None:
         """Installs it from /dev/vdb; it is enabled, and not started. Raises GuestError."""
@@ -51,4 +52,4 @@ def packed(package: Path) -> Iterator[Product]:
         disk = Path(folder) / "product.tar"
         with tarfile.open(disk, "w") as archive:
             archive.add(package, package.name)
-        yield Product(disk, package.name)
+        yield Product(disk, package.name, is_of_this_tree=package == BUILT)

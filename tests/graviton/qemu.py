@@ -9,6 +9,7 @@ import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.debian import mirror
@@ -75,12 +76,19 @@ class Qemu:
         return frozenset(re.findall(r"(?m)^ +(\S+)", help_.stdout))
 
 
+@cache
 def qemu() -> Qemu:
     """Both emulators, which were seen to run; downloaded first (80 MB) if need be.
 
-    Raises PreparationError where there is no Debian to take them from.
+    Raises PreparationError where there is no Debian to take them from, or where they don't run.
     """
-    return Qemu(kept("qemu", [SUITES, PACKAGES], _unpack))
+    made = Qemu(kept("qemu", [SUITES, PACKAGES], _unpack))
+    # It holds the libraries that the machine lacked when it was made, and the machine may lack more by now.
+    try:
+        _check(made)
+    except PreparationError as error:
+        raise PreparationError(f"{error}\nwithout {made.root} it is made anew") from None
+    return made
 
 
 def _unpack(folder: Path) -> None:
@@ -92,7 +100,6 @@ def _unpack(folder: Path) -> None:
         # The package has forty more of them, of 16 MB each.
         if other not in {made.user, made.system, made.disks}:
             other.unlink()
-    _check(made)
 
 
 def _download(folder: Path) -> list[Path]:
@@ -120,7 +127,8 @@ def _download(folder: Path) -> list[Path]:
     (folder / "apt.conf").write_text("".join(f'{name} "{value}";\n' for name, value in settings.items()))
     private = {"APT_CONFIG": f"{folder}/apt.conf"}
     run(["apt-get", "--quiet=2", "update"], environment=private)
-    download = ["apt-get", "--quiet=2", "--yes", "--download-only", "--no-install-recommends"]
+    # Of what is installed already nothing would be downloaded otherwise.
+    download = ["apt-get", "--quiet=2", "--yes", "--download-only", "--no-install-recommends", "--reinstall"]
     run([*download, f"--target-release={SUITES[-1]}", "install", *PACKAGES], environment=private)
     return sorted((folder / "archives").glob("*.deb"))
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.pool import AsyncResult
 from multiprocessing.pool import Pool as WorkerProcesses
+from subprocess import TimeoutExpired
 from types import FrameType
 from typing import NoReturn
 
@@ -68,15 +69,17 @@ class Cell:
 def main() -> int:
     """Looks at the matrix; returns 1 if a claim does not hold, 2 if it can't be looked at."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     if arguments.anew:
         forget()
     try:
         _prepare(arguments)
+        versions = f"QEMU {qemu().version}, Debian 12 arm64, {agent_version()}"
         # Leaving it ends its processes, and they end the emulators that they started.
         with multiprocessing.Pool(arguments.jobs, initializer=_obey_the_first) as pool:
             made = [claim for part in _parts(pool, arguments) for claim in _told(*part)]
-    except (PreparationError, InterpreterError) as error:
+    except (PreparationError, InterpreterError, TimeoutExpired) as error:
         print(f"nothing more can be looked at: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -84,7 +87,9 @@ def main() -> int:
         return 130
     passed = sum(claim.holds for claim in made)
     words = f"{passed} passed, {len(made) - passed} failed"
-    DOCUMENT.write_text(put(DOCUMENT.read_text(), "last run", _summary(arguments, words)))
+    matrix = f"torch {', '.join(arguments.torch)} on {', '.join(arguments.core)}"
+    last = f"{looks.today()}, {matrix}: {words} ({versions}).\n"
+    DOCUMENT.write_text(put(DOCUMENT.read_text(), "last run", last))
     print(words, flush=True)
     return 0 if passed == len(made) else 1
 
@@ -157,12 +162,6 @@ def _keep(table: str, key: Row, cells: Row) -> None:
     DOCUMENT.write_text(replaced(DOCUMENT.read_text(), f"observed {table}", {key: cells}, order))
 
 
-def _summary(arguments: argparse.Namespace, words: str) -> str:
-    """With what, and of what, the tables were last written."""
-    when, matrix = looks.today(), f"torch {', '.join(arguments.torch)} on {', '.join(arguments.core)}"
-    return f"{when}, {matrix}: {words} (QEMU {qemu().version}, Debian 12 arm64, {agent_version()}).\n"
-
-
 def _told(part: str, made: list[Claim]) -> list[Claim]:
     """Prints claims as they become known."""
     print(part, flush=True)
@@ -183,7 +182,8 @@ def _arguments() -> argparse.Namespace:
 
 def _obey_the_first() -> None:
     """A terminal's Ctrl-C reaches all processes; the first one ends the others, which then end their own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from graviton_agent.calibration import environment, probe, worker
+from graviton_agent.calibration import environment, launcher, pool, probe, process, protocol, worker
 from graviton_agent.calibration.pool import TimeLimits, WorkerPool
 from graviton_agent.calibration.trial import Configuration, Observation, TrialError, TrialSpec
 from graviton_agent.host import Host
@@ -29,7 +29,7 @@ CORES = ("neoverse-n1", "neoverse-v1", "neoverse-n2")
 
 RECIPE = 1
 """To be raised when this file sees something else in the same processes."""
-DECIDING = (worker, environment, probe, user_mode)
+DECIDING = (worker, pool, process, protocol, launcher, environment, probe, user_mode)
 """The modules that decide what a process does, and what is seen of it."""
 
 SECONDS = 1800.0
@@ -189,7 +189,7 @@ def _look(torch: str, core: str, variables: dict[str, str], held: dict[str, str]
     observation, problem = None, ""
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace"
-        pool = WorkerPool(
+        processes = WorkerPool(
             str(emulated.python),
             WORKLOAD,
             environment=_environment(torch),
@@ -197,9 +197,9 @@ def _look(torch: str, core: str, variables: dict[str, str], held: dict[str, str]
             limits=TimeLimits(start=SECONDS, answer=SECONDS),
             launcher=UserModeLauncher(emulated, trace),
         )
-        with pool:
+        with processes:
             try:
-                (trial,) = pool.start([TrialSpec(Configuration.of(variables))])
+                (trial,) = processes.start([TrialSpec(Configuration.of(variables))])
                 observation = trial.observe()
             except TrialError as failure:
                 problem = failure.reason

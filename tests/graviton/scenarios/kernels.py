@@ -11,7 +11,7 @@ from graviton_agent.calibration.worker import kernels_in
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks
 from tests.graviton.dispatch.claims import BF16_ATTRIBUTE, BF16_KERNEL, FP32_ERROR, FP32_KERNEL
-from tests.graviton.image import TORCH, python_of
+from tests.graviton.image import RELEASES, python_of
 from tests.graviton.instance import C6G, C7G
 from tests.graviton.machine import Machine
 from tests.graviton.serving import BF16, MIN_DIM, said_by
@@ -80,7 +80,7 @@ def play(bench: Bench, checks: Checks) -> None:
     """A machine with bf16 instructions, and one without."""
     with bench.disk() as disk, bench.boot(disk, C7G) as machine:
         machine.write(PROGRAM, PRODUCTS)
-        for torch in TORCH:
+        for torch in RELEASES:
             for case in (
                 Case("default", torch, {}, FP32_KERNEL, OWN_THRESHOLD),
                 Case("bf16", torch, {BF16: "BF16"}, BF16_KERNEL, OWN_THRESHOLD),
@@ -89,7 +89,7 @@ def play(bench: Bench, checks: Checks) -> None:
                 _run(case, machine, checks)
     with bench.disk() as disk, bench.boot(disk, C6G) as machine:
         machine.write(PROGRAM, PRODUCTS)
-        for torch in TORCH:
+        for torch in RELEASES:
             case = Case("bf16 without its instructions", torch, {BF16: "BF16"}, FP32_KERNEL, OWN_THRESHOLD)
             printed = _run(case, machine, checks)
             with checks.check(f"torch {torch}: oneDNN's log names bf16 there all the same") as check:
