@@ -63,10 +63,11 @@ def _reason(found: dict[str, Any], setting: str) -> str:
 
 def _words(found: dict[str, Any]) -> str:
     pages = {
-        " ".join(f"{name}={value}" for name, value in one["environment"].items()) or "default": (
-            f"{one['observation']['memory']['anon_huge'] >> 10} KiB"
+        " ".join(f"{name}={value}" for name, value in one["environment"].items()): (
+            one["observation"]["memory"]["anon_huge"] >> 10
         )
         for one in found["observations"]
     }
+    amounts = ", ".join(f"{kib} KiB with {given or 'the default'}" for given, kib in pages.items())
     effects = "; ".join(f"{one['setting']}: {one['seen']}" for one in found["effects"])
-    return f"AnonHugePages {pages}; {effects}"
+    return f"AnonHugePages: {amounts}; {effects}"
