@@ -178,15 +178,24 @@ def test_the_threshold_is_tried_at_each_dimension_that_occurs() -> None:
 
 
 def test_threads_are_left_alone_on_one_cpu() -> None:
-    single = host_of(Machine(3, 1, "madvise", TORCH_2_9_1))
-    assert not possible("threads", TORCH_2_9_1, single)
-    assert "one CPU" in why("threads", TORCH_2_9_1, single)
+    build = replace(TORCH_2_9_1, default_threads=1)
+    single = host_of(Machine(3, 1, "madvise", build))
+    assert not possible("threads", build, single)
+    assert "one CPU" in why("threads", build, single)
 
 
 def test_threads_come_from_the_cpus_that_are_usable_not_from_those_of_the_host() -> None:
     pinned = host(vcpus=64, usable_cpus=(4, 5, 6, 7))
     assert candidates("threads", pinned) == ("2",)
-    assert not possible("threads", TORCH_2_9_1, host(vcpus=64, usable_cpus=(4,)))
+
+
+def test_torch_that_starts_more_threads_than_its_cpus_is_tried_with_as_many() -> None:
+    # Without MKL it counts the CPUs of the machine.
+    build = replace(TORCH_2_9_1, default_threads=64)
+    assert candidates("threads", host(vcpus=64, usable_cpus=(4, 5, 6, 7)), build) == ("4", "2")
+    alone = host(vcpus=64, usable_cpus=(4,))
+    assert candidates("threads", alone, build) == ("1",)
+    assert "64 threads, usable CPUs: 1" in why("threads", build, alone)
 
 
 def test_half_of_the_cpus_is_tried() -> None:

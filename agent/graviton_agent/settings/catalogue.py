@@ -20,7 +20,7 @@ CATALOGUE: tuple[Setting, ...] = (
     Threads(),
 )
 
-VERSION = 2
+VERSION = 3
 """Raised when a setting's candidates or meaning change, so that profiles made before are stale. A setting
 more or less needs none: which settings a calibration may try is a fact of its own."""
 

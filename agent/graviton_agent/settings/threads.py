@@ -9,8 +9,10 @@ from graviton_agent.workload import Workload
 class Threads(Setting):
     """The number of OpenMP threads of torch and of its BLAS library.
 
-    torch starts as many as the process may use CPUs, without regard to a cgroup's CPU quota, which then
-    throttles them all; and beyond some number more threads are slower (pytorch#155795 saw that from 32 on).
+    With MKL torch starts as many as the process may use CPUs; without, as on Graviton, as many as the machine
+    has, whatever AllowedCPUs= or CPUAffinity= leave of them [pytorch c10/core/thread_pool.cpp]. No torch
+    looks at a CPU quota, which then throttles them all; and beyond some number more threads are slower
+    (pytorch#155795 saw that from 32 on).
     """
 
     name = "threads"
@@ -23,17 +25,22 @@ class Threads(Setting):
     source = "pytorch aten/src/ATen/ParallelOpenMP.cpp, OpenMP 5.2 section 21.1.2"
 
     def applies(self, host: Host, torch: TorchBuild) -> Applies:
-        """Needs more than one CPU."""
-        del torch
-        if len(host.usable_cpus) < 2:
+        """Needs a torch that starts more than one."""
+        if torch.default_threads < 2:
             return Applies.no("there is one CPU to use")
-        return Applies.yes(f"torch starts one thread for each of {len(host.usable_cpus)} CPUs")
+        usable = len(host.usable_cpus)
+        if torch.default_threads > usable:
+            return Applies.yes(f"torch starts {torch.default_threads} threads, usable CPUs: {usable}")
+        return Applies.yes(f"torch starts one thread for each of {torch.default_threads} CPUs")
 
     def candidates(self, host: Host, torch: TorchBuild, workload: Workload) -> tuple[str, ...]:
-        """The CPUs that the quota pays for, those of one NUMA node, and half of them all; largest first."""
+        """The usable CPUs, those that the quota pays for, those of one NUMA node, and half; largest first.
+
+        Only what is fewer than torch starts by itself.
+        """
         del workload
         cpus = len(host.usable_cpus)
-        wanted = {cpus // 2}
+        wanted = {cpus, cpus // 2}
         if host.cpu_quota is not None:
             wanted.add(int(host.cpu_quota))
         if len(host.numa_nodes) > 1:

@@ -188,12 +188,14 @@ def followed(machine: Machine, checks: Checks) -> None:
 
 
 def pinned(machine: Machine, checks: Checks) -> None:
-    """The trial's processes see the CPUs that the unit's would see."""
-    with checks.check("in a unit with AllowedCPUs=1-2 torch is measured on two CPUs") as check:
+    """On aarch64 torch starts a thread for each CPU of the machine, whatever the unit may use of them."""
+    claim = f"in a unit with AllowedCPUs=1-2 two threads and one are tried against torch's {CPUS}"
+    with checks.check(claim) as check:
         machine.run("graviton-agent", "calibrate", PINNED, seconds=CALIBRATION_SECONDS)
         found = record(machine, PINNED)
-        check.saw(
-            f"CPUs {found['host']['usable_cpus']}, torch's threads: {found['torch']['default_threads']}"
-        )
-        assert found["host"]["usable_cpus"] == [1, 2]
-        assert found["torch"]["default_threads"] == 2
+        cpus, threads = found["host"]["usable_cpus"], found["torch"]["default_threads"]
+        tried = {one["environment"].get(THREADS) for one in found["predictions"]} - {None}
+        check.saw(f"CPUs {cpus}, torch's threads: {threads}, tried: {', '.join(sorted(tried))}")
+        assert cpus == [1, 2]
+        assert threads == CPUS
+        assert tried == {"1", "2"}
