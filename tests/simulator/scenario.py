@@ -84,7 +84,8 @@ def wide_scenario(preset: str, number: int) -> Scenario:
     source = random.Random(name)
     machine = _machine(source, cpus=(1, 2, 4, 16, 64, 96, 192))
     if source.random() < 0.15:
-        machine = replace(machine, generation=None, build=TORCH_2_13_0_X86)
+        build = replace(TORCH_2_13_0_X86, default_threads=machine.cpus)
+        machine = replace(machine, generation=None, build=build)
     workload = _network(source, preset, most_batches=6)
     kind = source.choice(("tutorial", "tutorial", "bert-base", "vit-b", "llama"))
     if kind == "llama" and machine.cpus < 16:

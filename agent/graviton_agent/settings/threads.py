@@ -25,13 +25,13 @@ class Threads(Setting):
     source = "pytorch aten/src/ATen/ParallelOpenMP.cpp, OpenMP 5.2 section 21.1.2"
 
     def applies(self, host: Host, torch: TorchBuild) -> Applies:
-        """Needs a torch that starts more than one."""
-        if torch.default_threads < 2:
-            return Applies.no("there is one CPU to use")
+        """Needs more than one CPU, or a torch that takes it for more."""
         usable = len(host.usable_cpus)
+        if max(usable, torch.default_threads) < 2:
+            return Applies.no("there is one CPU to use")
         if torch.default_threads > usable:
             return Applies.yes(f"torch starts {torch.default_threads} threads, usable CPUs: {usable}")
-        return Applies.yes(f"torch starts one thread for each of {torch.default_threads} CPUs")
+        return Applies.yes(f"torch starts one thread for each of {usable} CPUs")
 
     def candidates(self, host: Host, torch: TorchBuild, workload: Workload) -> tuple[str, ...]:
         """The usable CPUs, those that the quota pays for, those of one NUMA node, and half; largest first.
