@@ -5,14 +5,12 @@ nothing running. `make test-graviton` is its usual name, which builds the packag
 """
 
 import argparse
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks, say
+from tests.graviton.ending import end_as_by_ctrl_c
 from tests.graviton.image import RELEASES, image
 from tests.graviton.kept import PreparationError
 from tests.graviton.product import BUILT, Product, packed
@@ -24,8 +22,7 @@ from tests.graviton.verification import agent_version, keep
 def main() -> int:
     """Runs scenarios; returns 1 if a claim of theirs failed, 2 if nothing could be run."""
     arguments = _arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
+    end_as_by_ctrl_c()
     chosen = [SCENARIOS[name] for name in dict.fromkeys(arguments.scenarios or SCENARIOS)]
     try:
         emulator = qemu()
@@ -85,10 +82,6 @@ def _versions(emulator: Qemu, product: Product) -> str:
     """With what it is done."""
     agent = f"{agent_version()}{'' if product.is_of_this_tree else f', which uses {product.package}'}"
     return f"QEMU {emulator.version}, Debian 12 arm64, torch {' and '.join(RELEASES)}, {agent}"
-
-
-def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -100,6 +100,8 @@ def _unpack(folder: Path) -> None:
         # The package has forty more of them, of 16 MB each.
         if other not in {made.user, made.system, made.disks}:
             other.unlink()
+    # What does not run is not kept.
+    _check(made)
 
 
 def _download(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from graviton_agent.calibration.proof import BF16_ERROR
 from graviton_agent.calibration.worker import kernels_in
 from graviton_agent.installed import SERVICE, STATE
 from tests.graviton.image import python_of
@@ -119,6 +120,12 @@ def observed(found: dict[str, Any], environment: dict[str, str]) -> list[dict[st
     observation = next(one for one in found["observations"] if one["environment"] == environment)
     cases: list[dict[str, Any]] = observation["observation"]["cases"]
     return cases
+
+
+def has_error_of_bf16(case: dict[str, Any]) -> bool:
+    """Whether each product of an observed batch is as exact as bf16 is, neither more nor less."""
+    least, most = BF16_ERROR
+    return all(least < product["error"] < most for product in case["products"])
 
 
 def environment(machine: Machine, unit: str = UNIT) -> dict[str, str]:

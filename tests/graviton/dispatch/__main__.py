@@ -36,6 +36,7 @@ from tests.graviton.dispatch.claims import (
 from tests.graviton.dispatch.looks import CORES, DEFAULT, ENVIRONMENTS, Log, Look, Probed
 from tests.graviton.dispatch.notebook import forget
 from tests.graviton.dispatch.table import DOCUMENT, Row, put, replaced
+from tests.graviton.ending import end_as_by_ctrl_c
 from tests.graviton.kept import PreparationError
 from tests.graviton.qemu import qemu
 from tests.graviton.sysroot import sysroot
@@ -69,8 +70,7 @@ class Cell:
 def main() -> int:
     """Looks at the matrix; returns 1 if a claim does not hold, 2 if it can't be looked at."""
     arguments = _arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
+    end_as_by_ctrl_c()
     if arguments.anew:
         forget()
     try:
@@ -189,10 +189,6 @@ def _obey_the_first() -> None:
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit
-
-
-def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

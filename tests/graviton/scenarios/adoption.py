@@ -1,10 +1,10 @@
 """A setting that wins reaches the unit's process, and is gone when the disk boots as another instance."""
 
-from graviton_agent.calibration.proof import BF16_ERROR
 from graviton_agent.errors import ExitCode
 from graviton_agent.installed import ENVIRONMENT, QUIET, SERVICE
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks
+from tests.graviton.dispatch.claims import BF16_KERNEL, FP32_KERNEL
 from tests.graviton.image import python_of
 from tests.graviton.instance import C6G, C7G
 from tests.graviton.machine import Machine
@@ -17,6 +17,7 @@ from tests.graviton.serving import (
     configuration,
     configure,
     environment,
+    has_error_of_bf16,
     observed,
     prepare,
     profile,
@@ -55,7 +56,7 @@ def adopt(machine: Machine, checks: Checks) -> None:
     with checks.check("before, the unit's torch runs fp32, and nothing is in its environment") as check:
         ran, given = served_by(machine), environment(machine)
         check.saw(f"{', '.join(ran)}; {told(BF16, given)}")
-        assert ran == ["gemm:acl wei:f32"]
+        assert ran == [FP32_KERNEL]
         assert BF16 not in given
     with checks.check("the plant is in the interpreter's torch, unless that has bf16 on") as check:
         ask = (python_of(TORCH), "-c", "import torch; print(torch.nn.Linear.forward.__module__)")
@@ -72,12 +73,11 @@ def adopt(machine: Machine, checks: Checks) -> None:
         found = record(machine)
         (effect,) = found["effects"]
         cases = observed(found, {BF16: "BF16"})
-        errors = [product["error"] for case in cases for product in case["products"]]
         kernels = [kernel for case in cases for kernel in case["kernels"]]
         check.saw(f"{effect['seen']}; {', '.join(kernels)}")
         assert effect["alive"]
-        assert all(BF16_ERROR[0] < error < BF16_ERROR[1] for error in errors)
-        assert kernels == ["gemm:acl wei:bf16"]
+        assert all(has_error_of_bf16(case) for case in cases)
+        assert kernels == [BF16_KERNEL]
     with checks.check("nothing restarts the unit: a restart is said to be needed") as check:
         done = machine.attempt("graviton-agent", "verify")
         check.saw(done.output.strip().splitlines()[0])
@@ -91,7 +91,7 @@ def adopt(machine: Machine, checks: Checks) -> None:
     with checks.check("and the unit's own torch says that it runs bf16") as check:
         ran = served_by(machine)
         check.saw(", ".join(ran))
-        assert ran == ["gemm:acl wei:bf16"]
+        assert ran == [BF16_KERNEL]
 
 
 def boot_again(machine: Machine, checks: Checks) -> None:

@@ -3,6 +3,7 @@
 from graviton_agent.installed import ENVIRONMENT, GATE, SERVICE
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks
+from tests.graviton.dispatch.claims import BF16_KERNEL, FP32_KERNEL
 from tests.graviton.instance import C7G
 from tests.graviton.machine import Machine
 from tests.graviton.serving import (
@@ -72,7 +73,7 @@ def calibrate(machine: Machine, checks: Checks) -> None:
         kernels = default_kernels(machine)
         check.saw(f"batch 4: {' '.join(kernels[4]) or 'no oneDNN'}; batch 64: {' '.join(kernels[64])}")
         assert kernels[4] == []
-        assert kernels[64] == ["gemm:acl wei:f32"]
+        assert kernels[64] == [FP32_KERNEL]
     with checks.check("each setting's effect was proved before it was believed") as check:
         effects = {effect["setting"]: effect for effect in record(machine)["effects"]}
         check.saw("; ".join(f"{name}: {effect['seen']}" for name, effect in effects.items()))
@@ -102,9 +103,9 @@ def follow(machine: Machine, checks: Checks) -> None:
     with checks.check("the unit's own torch runs the kernels of that configuration") as check:
         ran = served_by(machine)
         check.saw(", ".join(ran) or "BLAS alone")
-        weights = "bf16" if kept["environment"].get(BF16) == "BF16" else "f32"
+        kernel = BF16_KERNEL if kept["environment"].get(BF16) == "BF16" else FP32_KERNEL
         to_blas = int(kept["environment"].get(MIN_DIM, 0)) >= SERVED_BATCH
-        assert ran == ([] if to_blas else [f"gemm:acl wei:{weights}"])
+        assert ran == ([] if to_blas else [kernel])
     with checks.check("graviton-agent verify finds the unit in sync") as check:
         done = machine.attempt("graviton-agent", "verify")
         check.saw(done.output.strip().splitlines()[0] if done.output.strip() else done.errors)

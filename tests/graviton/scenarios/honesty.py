@@ -1,9 +1,9 @@
 """On the real clock emulated bf16 is several times slower than fp32: it is tried, proved, and left."""
 
-from graviton_agent.calibration.proof import BF16_ERROR
 from graviton_agent.installed import ENVIRONMENT, SERVICE
 from tests.graviton.bench import Bench
 from tests.graviton.checks import Checks
+from tests.graviton.dispatch.claims import BF16_KERNEL
 from tests.graviton.instance import C7G
 from tests.graviton.machine import Clock, Machine
 from tests.graviton.serving import (
@@ -13,6 +13,7 @@ from tests.graviton.serving import (
     configuration,
     configure,
     environment,
+    has_error_of_bf16,
     observed,
     prepare,
     profile,
@@ -51,8 +52,8 @@ def calibrate(machine: Machine, checks: Checks) -> None:
         (case,) = observed(found, {BF16: "BF16"})
         check.saw(f"{effect['seen']}; batch {case['batch']} ran {', '.join(case['kernels'])}")
         assert effect["alive"]
-        assert all(BF16_ERROR[0] < product["error"] < BF16_ERROR[1] for product in case["products"])
-        assert case["kernels"] == ["gemm:acl wei:bf16"]
+        assert has_error_of_bf16(case)
+        assert case["kernels"] == [BF16_KERNEL]
     with checks.check("it was left, because it is slower here") as check:
         (setting,) = [one for one in found["settings"] if one["setting"] == "bf16"]
         check.saw(f"{found['decision']['outcome']}; bf16: {setting['reason']}")

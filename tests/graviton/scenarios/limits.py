@@ -1,5 +1,7 @@
 """What a unit may use is enforced on this machine, unlike in containers, and holds for its calibration."""
 
+from typing import Any
+
 from graviton_agent.errors import ExitCode
 from graviton_agent.installed import SERVICE
 from tests.graviton.bench import Bench
@@ -161,6 +163,12 @@ def survived(unit: str, machine: Machine, checks: Checks) -> None:
         assert not units.strip()
 
 
+def threads_tried(found: dict[str, Any]) -> set[str]:
+    """Which numbers of threads a calibration has compared with torch's own."""
+    environments = (one["environment"] for one in found["predictions"])
+    return {environment[THREADS] for environment in environments if THREADS in environment}
+
+
 def followed(machine: Machine, checks: Checks) -> None:
     """Threads follow the quota: torch starts one for each CPU, whatever the unit may use of them."""
     with checks.check(
@@ -169,7 +177,7 @@ def followed(machine: Machine, checks: Checks) -> None:
         machine.run("graviton-agent", "calibrate", QUOTA, seconds=CALIBRATION_SECONDS)
         found = record(machine, QUOTA)
         (setting,) = [one for one in found["settings"] if one["setting"] == "threads"]
-        tried = {one["environment"].get(THREADS) for one in found["predictions"]} - {None}
+        tried = threads_tried(found)
         check.saw(
             f"quota {found['host']['cpu_quota']}, threads tried: {', '.join(sorted(tried))}; "
             f"{found['decision']['outcome']}, {setting['reason']}"
@@ -194,7 +202,7 @@ def pinned(machine: Machine, checks: Checks) -> None:
         machine.run("graviton-agent", "calibrate", PINNED, seconds=CALIBRATION_SECONDS)
         found = record(machine, PINNED)
         cpus, threads = found["host"]["usable_cpus"], found["torch"]["default_threads"]
-        tried = {one["environment"].get(THREADS) for one in found["predictions"]} - {None}
+        tried = threads_tried(found)
         check.saw(f"CPUs {cpus}, torch's threads: {threads}, tried: {', '.join(sorted(tried))}")
         assert cpus == [1, 2]
         assert threads == CPUS
